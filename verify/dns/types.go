@@ -26,12 +26,13 @@ type Resolver interface {
 	LookupPTR(ctx context.Context, addr netip.Addr) (Answer[string], error)
 }
 
-// An Answer is a non-empty set of records.
+// An Answer is a non-empty set of records. The records are shared between callers and must not be changed.
 type Answer[T any] struct {
 	Records []T
 	TTL     time.Duration // what is left of the shortest TTL along the CNAME chain
 	Secure  bool          // the resolver vouches for DNSSEC validation (AD bit) and is trusted to
 	Stale   bool          // an expired cache entry, served because no server answered (RFC 8767)
+	Cached  bool          // answered from the cache, without a query
 }
 
 // An MX is one mail exchanger record.

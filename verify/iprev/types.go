@@ -16,4 +16,5 @@ type Verification struct {
 	IP     netip.Addr
 	Name   string   // the confirmed name, "" unless Result is pass
 	Names  []string // every PTR name that was looked at
+	Steps  []string // each step in words, when Options.Explain asks for it
 }
