@@ -47,8 +47,10 @@ type Message struct {
 	Root     *Part    // MIME tree; a non-MIME message is a single text/plain leaf
 	Defects  []Defect // departures from RFC 5322 and MIME, in message order
 
-	headerSize int64 // octets of the header section including the empty line that ends it
-	body       body  // the octets behind it
+	headerSize int64  // octets of the header section including the empty line that ends it
+	head       []byte // those octets; the fields of Header are slices of it
+	body       body   // the octets behind it
+	exceeded   error  // the limits beyond which octets are missing
 }
 
 // A Header is a header section in wire order (RFC 5322 Section 2.2).
