@@ -1,0 +1,244 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"assay/verify/arc"
+	"assay/verify/authres"
+	"assay/verify/dkim"
+	"assay/verify/dmarc"
+	"assay/verify/dns"
+	"assay/verify/iprev"
+	"assay/verify/message"
+	"assay/verify/spf"
+)
+
+// DefaultTimeout bounds the DNS questions of one message.
+const DefaultTimeout = 20 * time.Second
+
+// Options configure a Verifier. The zero value needs only a Resolver.
+type Options struct {
+	Resolver dns.Resolver // shared by all messages; usually a cache
+	Budget   dns.Budget   // DNS questions one message may ask
+
+	SPF   spf.Options
+	DKIM  dkim.Options
+	ARC   arc.Options
+	DMARC dmarc.Options
+	IPRev iprev.Options
+
+	// Trusted holds the networks whose clients are not checked, such as the organization's own relays.
+	Trusted []netip.Prefix
+	// Timeout bounds all DNS questions of one message together; 0 means DefaultTimeout. A check that is not finished by
+	// then is temperror.
+	Timeout time.Duration
+	// Explain fills the Steps of every outcome.
+	Explain bool
+}
+
+// A Verifier runs every check on messages. It is safe for concurrent use.
+type Verifier struct{ opt Options }
+
+// New returns a Verifier.
+func New(opt Options) *Verifier {
+	if opt.Timeout <= 0 {
+		opt.Timeout = DefaultTimeout
+	}
+	opt.SPF.Explain, opt.DKIM.Explain, opt.ARC.Explain, opt.DMARC.Explain = opt.Explain, opt.Explain, opt.Explain, opt.Explain
+	return &Verifier{opt}
+}
+
+// Verify runs every check on m. It never fails: a check that cannot be finished has an outcome that says so.
+func (v *Verifier) Verify(ctx context.Context, m *message.Message) Results {
+	run := v.Start(ctx, &m.Envelope, m.Header)
+	defer run.Close()
+	return run.Finish(m)
+}
+
+// A Run is the verification of one message. It must be closed.
+type Run struct {
+	v      *Verifier
+	ctx    context.Context
+	cancel context.CancelFunc
+	env    *message.Envelope
+	memo   *dns.Memo
+	checks sync.WaitGroup
+	bodies *dkim.Bodies
+	dkim   *dkim.Run
+	arc    *arc.Run
+
+	mu      sync.Mutex // guards faults
+	faults  []Fault
+	results Results
+}
+
+// A Fault is a check that panicked. The message got permerror for it.
+type Fault struct {
+	Check string // "spf", "dkim", ...
+	Cause string
+	Stack string
+}
+
+// Start begins every lookup that the envelope and the header of a message call for, side by side, and returns at once.
+// It can be called before the body has arrived. Cancelling ctx ends the lookups.
+func (v *Verifier) Start(ctx context.Context, env *message.Envelope, header message.Header) *Run {
+	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
+	r := &Run{v: v, ctx: ctx, cancel: cancel, env: env, memo: dns.NewMemo(v.opt.Resolver, v.opt.Budget), bodies: dkim.NewBodies()}
+	r.results.Author = header.Author()
+	r.results.Auth = authenticated(env)
+	if r.results.Skipped = v.skip(env); r.results.Skipped != "" {
+		return r
+	}
+	r.startEnvelope()
+	r.startHeader(header)
+	return r
+}
+
+// startEnvelope starts the checks that need only the envelope.
+func (r *Run) startEnvelope() {
+	identities := []spf.Identity{spf.MailFrom}
+	if r.env.MailFrom != "" {
+		identities = append(identities, spf.Helo) // the null reverse-path makes MAIL FROM the HELO identity
+	}
+	r.results.SPF = make([]spf.Verification, len(identities))
+	for i, id := range identities {
+		out := &r.results.SPF[i]
+		*out = spf.Verification{Identity: id, Result: authres.PermError, Reason: "internal error"}
+		r.goCheck("spf", func() {
+			in := spf.Input{IP: r.env.ClientIP, Helo: r.env.Helo, MailFrom: r.env.MailFrom, Identity: id}
+			opt := r.v.opt.SPF
+			opt.At, opt.Receiver = r.env.ReceivedAt, r.env.ReceiverMTA
+			*out = spf.Verify(r.ctx, r.memo, in, opt)
+		})
+	}
+	r.results.IPRev = iprev.Verification{Result: authres.PermError, Reason: "internal error", IP: r.env.ClientIP}
+	r.goCheck("iprev", func() { r.results.IPRev = iprev.Verify(r.ctx, r.memo, r.env.ClientIP, r.v.opt.IPRev) })
+}
+
+// startHeader starts the checks that need the header: keys of signatures and seals, and the author domain's policy,
+// which is asked for early so that its answer is there when DMARC is evaluated.
+func (r *Run) startHeader(header message.Header) {
+	opt := r.v.opt.DKIM
+	for _, box := range r.results.Author.Mailboxes {
+		opt.PreferDomains = append(slices.Clip(opt.PreferDomains), box.Domain)
+	}
+	r.guard("dkim", func() { r.dkim = dkim.Start(r.ctx, r.memo, header, r.env.ReceivedAt, opt, r.bodies) })
+	r.guard("arc", func() { r.arc = arc.Start(r.ctx, r.memo, header, r.env.ReceivedAt, r.v.opt.ARC, r.bodies) })
+	if boxes := r.results.Author.Mailboxes; len(boxes) > 0 && boxes[0].Domain != "" {
+		r.goCheck("dmarc", func() { _, _ = r.memo.LookupTXT(r.ctx, "_dmarc."+boxes[0].Domain) })
+	}
+}
+
+// Finish hashes the body of m, waits for every check, and returns the outcomes. It is called at most once.
+func (r *Run) Finish(m *message.Message) Results {
+	if r.results.Skipped == "" {
+		r.finishBody(m)
+		r.checks.Wait()
+		r.finishDMARC()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results.Faults = r.faults
+	return r.results
+}
+
+// finishBody feeds the body to every signature and collects what they say.
+func (r *Run) finishBody(m *message.Message) {
+	var err error
+	r.guard("dkim", func() { _, err = io.Copy(r.bodies, m.Body()) })
+	broken := func(reason string) dkim.Verification {
+		return dkim.Verification{Result: authres.PermError, Reason: reason, BodyLength: -1, FieldNth: 1}
+	}
+	r.results.DKIM = []dkim.Verification{broken("internal error")}
+	r.results.ARC = arc.Verification{Result: authres.PermError, Reason: "internal error"}
+	if err != nil {
+		r.results.DKIM = []dkim.Verification{{Result: authres.TempError, Reason: "body could not be read: " + err.Error(), BodyLength: -1, FieldNth: 1}}
+		r.results.ARC = arc.Verification{Result: authres.TempError, Reason: "body could not be read: " + err.Error()}
+		return
+	}
+	if r.dkim != nil {
+		r.guard("dkim", func() { r.results.DKIM = r.dkim.Finish() })
+	}
+	if r.arc != nil {
+		r.guard("arc", func() { r.results.ARC = r.arc.Finish() })
+	}
+}
+
+// finishDMARC evaluates DMARC and puts the signatures that matter to it first.
+func (r *Run) finishDMARC() {
+	r.results.DMARC = dmarc.Evaluation{Result: authres.PermError, Reason: "internal error"}
+	r.guard("dmarc", func() {
+		in := dmarc.Input{Author: r.results.Author, SPF: r.results.SPF, DKIM: r.results.DKIM}
+		r.results.DMARC = dmarc.Evaluate(r.ctx, r.memo, in, r.v.opt.DMARC)
+	})
+	domain := r.results.DMARC.DKIMDomain
+	rank := func(s dkim.Verification) int {
+		switch {
+		case s.Result == authres.Pass && s.Domain == domain:
+			return 0
+		case s.Result == authres.Pass:
+			return 1
+		default:
+			return 2
+		}
+	}
+	slices.SortStableFunc(r.results.DKIM, func(a, b dkim.Verification) int { return rank(a) - rank(b) })
+}
+
+// Questions returns the DNS questions of the message so far, in order.
+func (r *Run) Questions() []dns.Question { return r.memo.Questions() }
+
+// Close ends whatever is still running and waits for it. It may be called more than once.
+func (r *Run) Close() {
+	r.cancel()
+	r.checks.Wait()
+}
+
+// goCheck runs f beside the other checks.
+func (r *Run) goCheck(check string, f func()) {
+	r.checks.Go(func() { r.guard(check, f) })
+}
+
+// guard runs f. A panic is recorded; the outcome f should have set stays what it was.
+func (r *Run) guard(check string, f func()) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.faults = append(r.faults, Fault{check, fmt.Sprint(cause), string(debug.Stack())})
+		}
+	}()
+	f()
+}
+
+// skip says why a message is not checked.
+func (v *Verifier) skip(env *message.Envelope) Skip {
+	switch {
+	case env.AuthUser != "":
+		return SkipAuthenticated
+	case env.Local:
+		return SkipLocal
+	}
+	for _, p := range v.opt.Trusted {
+		if p.Contains(env.ClientIP) {
+			return SkipNetwork
+		}
+	}
+	return ""
+}
+
+// authenticated is the outcome of the "auth" method.
+func authenticated(env *message.Envelope) Auth {
+	if env.AuthUser == "" {
+		return Auth{Result: authres.None}
+	}
+	return Auth{Result: authres.Pass, User: strings.TrimSpace(env.AuthUser)}
+}
