@@ -24,6 +24,7 @@ const (
 type Header struct {
 	ID      string   // authserv-id: a dotted host name
 	Clauses []Clause // no clause at all is written as "none"
+	Defects []string // departures from RFC 8601 that Parse read all the same; Format does not look at them
 }
 
 // A Clause is the result of one method (RFC 8601 Section 2.2, resinfo).
