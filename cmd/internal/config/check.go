@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// at reports a problem with the value of a key, at the place the value comes from.
+func (r *reader) at(path, format string, args ...any) {
+	message := path + ": " + fmt.Sprintf(format, args...)
+	o, set := r.origins[path]
+	switch {
+	case set && o.line > 0:
+		r.reportAt(o.line, o.column, message)
+	case set:
+		r.problems = append(r.problems, Problem{File: "environment", Message: o.name + ": " + message})
+	default:
+		r.problems = append(r.problems, Problem{File: r.name, Message: message})
+	}
+}
+
+// check reports values that are wrong beside each other. It runs when every value is right by itself.
+func (r *reader) check() {
+	c := r.config
+	if len(c.Listen.Milter) == 0 {
+		r.at("listen.milter", "is empty: Assay would listen nowhere")
+	}
+	if _, set := r.origins["limits.dns_time"]; !set {
+		c.Limits.DNSTime = min(c.Limits.DNSTime, c.Limits.Time/2)
+	}
+	if c.Limits.DNSTime >= c.Limits.Time {
+		r.at("limits.dns_time", "%s must be shorter than limits.time, %s: otherwise slow DNS defers mail instead of giving temperror",
+			showDuration(c.Limits.DNSTime), showDuration(c.Limits.Time))
+	}
+	if len(c.Headers.StripIDs) > 0 && c.Headers.Strip != StripList {
+		r.at("headers.strip_ids", "has an effect only with strip_authentication_results: list")
+	}
+	if c.Headers.Strip == StripList && len(c.Headers.StripIDs) == 0 {
+		r.at("headers.strip_authentication_results", "list needs authserv-ids in headers.strip_ids (own removes only our own)")
+	}
+	if (len(c.Trust.Upstream) > 0) != (len(c.Trust.AuthservIDs) > 0) {
+		path, other := "trust.upstream", "trust.authserv_ids"
+		if len(c.Trust.Upstream) == 0 {
+			path, other = other, path
+		}
+		r.at(path, "has an effect only together with %s", other)
+	}
+}
+
+// warn reports what is allowed but probably not meant.
+func (r *reader) warn() {
+	c := r.config
+	if _, set := r.origins["format"]; !set && r.name != "" {
+		r.at("format", "is not set: write format: 1")
+	}
+	for _, p := range c.Trust.Networks {
+		if p.Bits() == 0 {
+			r.at("trust.networks", "%s trusts every client: nothing from outside would be checked", p)
+		}
+	}
+	for _, l := range c.Listen.Milter {
+		if host, _, err := net.SplitHostPort(l.Address); err == nil && strings.HasPrefix(l.Network, "inet") && exposed(host) {
+			r.at("listen.milter", "%s can be reached from other hosts, and the milter protocol has no authentication", l)
+		}
+	}
+	if host, _, err := net.SplitHostPort(c.Listen.Metrics); err == nil && exposed(host) {
+		r.at("listen.metrics", "%s can be reached from other hosts, and metrics have no authentication", c.Listen.Metrics)
+	}
+	for _, dir := range c.Rules.Dirs {
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+			r.at("rules.dirs", "the files in %s are not used: this version decides by a fixed policy", dir)
+		}
+	}
+	if c.Log.Privacy == PrivacyFull {
+		r.at("log.privacy", "full writes addresses of senders and recipients to the log")
+	}
+}
+
+// exposed says whether a listener on host can be reached from other hosts.
+func exposed(host string) bool {
+	if host == "localhost" {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err != nil || !ip.IsLoopback()
+}
