@@ -1,0 +1,43 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// A Failure is why a question has no records. Every error of the resolvers of this package is a Failure or the
+// context's error.
+type Failure struct {
+	Name   string        // as asked, escaped as in a master file, without the final dot
+	Type   string        // "TXT", "A", "AAAA", "MX" or "PTR"
+	Cause  string        // what happened, for people; "" if the class says it all
+	Class  error         // ErrNotFound, ErrNXDomain, ErrTemporary or ErrBudget
+	TTL    time.Duration // how long a negative answer holds (RFC 2308 Section 5); 0 for a temporary failure
+	Cached bool          // remembered by a Cache
+}
+
+// Error returns one line of printable ASCII.
+func (f *Failure) Error() string {
+	var b strings.Builder
+	b.WriteString("dns: ")
+	b.WriteString(f.Type)
+	b.WriteString(" of ")
+	b.WriteString(f.Name)
+	b.WriteString(": ")
+	b.WriteString(strings.TrimPrefix(f.Class.Error(), "dns: "))
+	if f.Cause != "" {
+		b.WriteString(": ")
+		b.WriteString(f.Cause)
+	}
+	return b.String()
+}
+
+// Unwrap returns the class.
+func (f *Failure) Unwrap() error { return f.Class }
+
+// isContext reports whether err is the end of a context rather than an answer.
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
