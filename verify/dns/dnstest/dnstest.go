@@ -1,2 +1,0 @@
-// Package dnstest serves a zone over real UDP and TCP on the loopback interface.
-package dnstest
