@@ -5,6 +5,7 @@ package filter
 import (
 	"time"
 
+	"assay/milter/headers"
 	"assay/milter/plan"
 	"assay/rules"
 	"assay/scan"
@@ -16,28 +17,49 @@ import (
 // An Outcome is everything Assay found out and decided about one message.
 type Outcome struct {
 	Envelope  message.Envelope
-	Size      int64 // octets of the message as received
-	Parts     int   // leaves of the MIME tree
+	Size      int64            // octets of the message as received, 0 if it was aborted
+	Parts     int              // leaves of the MIME tree
+	Defects   []message.Defect // departures from the standards
 	Results   verify.Results
 	Findings  []scan.Finding
 	Decision  rules.Decision
 	Plan      plan.Plan
-	Headers   []rules.HeaderField // fields as they are added, top one first, values unfolded by nobody
-	Removed   []RemovedField      // inbound fields that are taken out
+	Headers   []rules.HeaderField // fields as they are added, top one first
+	Removed   []headers.Removal   // inbound fields that are taken out
 	Questions []dns.Question      // DNS questions of this message, in order
 	Elapsed   time.Duration       // from Begin to the plan
-	Failure   string              // internal error that made the message be deferred, "" for none
-}
-
-// A RemovedField is one inbound header field that a plan deletes, and why.
-type RemovedField struct {
-	Name   string
-	Nth    int
-	Reason string
+	Failure   string              // internal error because of which the message was deferred, "" for none
+	Aborted   bool                // the client or the MTA gave up before the message was complete
 }
 
 // An Observer hears of every message once, after its plan was carried out. It is called concurrently and must not
-// block; err is not nil when the plan could not be sent or the client went away.
+// block for long; err is not nil when the plan could not be sent.
 type Observer interface {
 	Observe(o *Outcome, err error)
+}
+
+// A Decider makes the decision about a message. It is called once per message, concurrently, and does no I/O.
+type Decider interface {
+	Decide(r verify.Results, findings []scan.Finding) rules.Decision
+}
+
+// Options configure a Filter.
+type Options struct {
+	Verifier *verify.Verifier
+	Scanners []scan.Scanner
+	Rules    Decider
+	Headers  headers.Options
+	Observer Observer         // nil for none
+	Now      func() time.Time // measures Elapsed; nil means time.Now
+}
+
+// A Filter handles messages. It is safe for concurrent use and keeps nothing of a message.
+type Filter struct{ opt Options }
+
+// A Transaction is one message on its way through the filter. It implements milter.Pending.
+type Transaction struct {
+	filter  *Filter
+	started time.Time
+	run     *verify.Run
+	outcome *Outcome
 }

@@ -1,0 +1,190 @@
+package filter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"assay/milter"
+	"assay/milter/headers"
+	"assay/milter/plan"
+	"assay/rules"
+	"assay/scan"
+	"assay/verify/message"
+)
+
+// New returns a Filter.
+func New(opt Options) *Filter {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	return &Filter{opt}
+}
+
+// Begin starts the lookups of a message whose header is complete. It implements milter.Handler.
+func (f *Filter) Begin(ctx context.Context, env *message.Envelope, header message.Header) milter.Pending {
+	return f.begin(ctx, env, header)
+}
+
+func (f *Filter) begin(ctx context.Context, env *message.Envelope, header message.Header) *Transaction {
+	own := *env
+	own.RcptTo = slices.Clone(env.RcptTo)
+	return &Transaction{
+		filter:  f,
+		started: f.opt.Now(),
+		run:     f.opt.Verifier.Start(ctx, &own, header),
+		outcome: &Outcome{Envelope: own, Aborted: true},
+	}
+}
+
+// Explain runs the whole story on a message that no MTA waits for, and returns all of it.
+func (f *Filter) Explain(ctx context.Context, m *message.Message, caps plan.Capabilities) *Outcome {
+	t := f.begin(ctx, &m.Envelope, m.Header)
+	defer t.run.Close()
+	t.Handle(ctx, m, caps)
+	return t.outcome
+}
+
+// Handle is the story: verify and scan side by side, decide, plan. What goes wrong inside defers the message; the
+// sending side keeps it. Done observes the outcome once the plan was carried out.
+func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.Capabilities) (p plan.Plan) {
+	o := t.outcome
+	defer func() {
+		if cause := recover(); cause != nil {
+			o.Failure = fmt.Sprintf("panic: %v\n%s", cause, debug.Stack())
+			p = plan.Plan{}
+		}
+		o.Plan, o.Aborted, o.Elapsed = p, false, t.filter.opt.Now().Sub(t.started)
+	}()
+	o.describe(m)
+
+	var scanning sync.WaitGroup
+	scanning.Go(func() { o.Findings = t.filter.scan(ctx, m) })
+	o.Results = t.run.Finish(m)
+	scanning.Wait()
+	o.Questions = t.run.Questions()
+	if err := ctx.Err(); err != nil {
+		return o.fail("time budget of the message exceeded: %v", err)
+	}
+
+	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Findings)
+	return t.filter.plan(o, m.Header, caps)
+}
+
+// Done ends the message and lets the observer know. It implements milter.Pending.
+func (t *Transaction) Done(err error) {
+	t.run.Close()
+	if t.filter.opt.Observer != nil {
+		t.filter.opt.Observer.Observe(t.outcome, err)
+	}
+}
+
+// describe notes the shape of the message.
+func (o *Outcome) describe(m *message.Message) {
+	o.Size, o.Defects = m.Size(), m.Defects
+	for range m.Root.Leaves() {
+		o.Parts++
+	}
+}
+
+// fail defers the message because of an internal error.
+func (o *Outcome) fail(format string, args ...any) plan.Plan {
+	o.Failure = fmt.Sprintf(format, args...)
+	o.Decision = rules.Decision{Trust: rules.Unverified, Reason: o.Failure}
+	o.Headers, o.Removed = nil, nil
+	return plan.Plan{}
+}
+
+// scan runs the scanners side by side and returns their findings in the scanners' order. A scanner that panics is a
+// finding: nothing is looked at in part and called clean.
+func (f *Filter) scan(ctx context.Context, m *message.Message) []scan.Finding {
+	found := make([][]scan.Finding, len(f.opt.Scanners))
+	var wg sync.WaitGroup
+	for i, s := range f.opt.Scanners {
+		wg.Go(func() {
+			defer func() {
+				if cause := recover(); cause != nil {
+					found[i] = []scan.Finding{{Kind: "limit.panic", Detail: fmt.Sprintf("%T: %v", s, cause)}}
+				}
+			}()
+			found[i] = s.Scan(ctx, m)
+		})
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}
+
+// plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.
+func (f *Filter) plan(o *Outcome, header message.Header, caps plan.Capabilities) plan.Plan {
+	d := &o.Decision
+	removed, err := f.opt.Headers.Removals(&o.Envelope, header, o.Results.Skipped)
+	if errors.Is(err, headers.ErrTooMany) {
+		*d = rules.Decision{Disposition: rules.Reject, Trust: rules.Forged, Reason: err.Error(),
+			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged Authentication-Results header fields"}}
+	}
+	switch d.Disposition {
+	case rules.Reject, rules.Defer:
+		return refusal(*d)
+	}
+	o.Removed = removed
+	ops, err := f.edits(o)
+	if err != nil {
+		return o.fail("%v", err)
+	}
+	p, err := plan.Build(ops, caps)
+	if err != nil {
+		return o.fail("%v", err)
+	}
+	return p
+}
+
+// edits lists the modifications of a message that is delivered: forged fields out, our own in, the
+// Authentication-Results field on top.
+func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
+	subject := headers.Subject{Envelope: &o.Envelope, Results: o.Results, Decision: o.Decision}
+	results, err := f.opt.Headers.AuthenticationResults(subject)
+	if err != nil {
+		return nil, err
+	}
+	o.Headers = []rules.HeaderField{results}
+	if !f.opt.Headers.NoSummary {
+		o.Headers = append(o.Headers, f.opt.Headers.Summary(subject))
+	}
+	if !f.opt.Headers.NoResult {
+		o.Headers = append(o.Headers, f.opt.Headers.Result(subject))
+	}
+	o.Headers = append(o.Headers, o.Decision.Headers...)
+
+	var ops []plan.Op
+	for _, r := range o.Removed {
+		ops = append(ops, plan.Op{Kind: plan.DeleteHeader, Name: r.Name, Nth: r.Nth})
+	}
+	for _, h := range slices.Backward(o.Headers) {
+		ops = append(ops, plan.Op{Kind: plan.InsertHeader, Name: h.Name, Value: h.Value})
+	}
+	if o.Decision.Disposition == rules.Quarantine {
+		ops = append(ops, plan.Op{Kind: plan.Hold, Value: o.Decision.Reason})
+	}
+	return ops, nil
+}
+
+// refusal is the plan for a message that is not taken. Its reply falls back to one that is always valid.
+func refusal(d rules.Decision) plan.Plan {
+	reply, reject := d.Reply, d.Disposition == rules.Reject
+	switch {
+	case reply.Code == 0 && reject:
+		reply = rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "message refused by policy"}
+	case reply.Code == 0:
+		return plan.Plan{}
+	}
+	if (reply.Code >= 500) != reject {
+		return plan.Plan{} // a reply of the wrong class would turn a deferral into a bounce, or the reverse
+	}
+	return plan.Refusal(reply.Code, reply.Enhanced, reply.Text)
+}
+
+var _ milter.Handler = (*Filter)(nil)

@@ -1,0 +1,135 @@
+package headers
+
+import (
+	"strings"
+
+	"assay/rules"
+	"assay/verify"
+	"assay/verify/authres"
+)
+
+// Result builds the field for filters in mail clients and for scripts: "name=value" pairs separated by semicolons. The
+// names and their order are stable; new ones are added before id. Values are single words.
+func (o Options) Result(s Subject) rules.HeaderField {
+	pairs := []string{
+		"v=1",
+		"trust=" + string(s.Decision.Trust),
+		"disposition=" + s.Decision.Disposition.String(),
+		"tls=" + tlsWord(s.Envelope.TLS.Version),
+	}
+	if s.Results.Skipped != "" {
+		pairs = append(pairs, "skipped="+skipWord(s.Results.Skipped))
+	} else {
+		pairs = append(pairs, "spf="+spfWord(s.Results), "dkim="+dkimWord(s.Results), "dmarc="+word(s.Results.DMARC.Result),
+			"arc="+word(s.Results.ARC.Result))
+	}
+	pairs = append(pairs, "changed="+list(s.Changed), "rules="+list(fired(s.Decision)), "id="+identifier(s.Envelope.QueueID))
+	return rules.HeaderField{Name: o.prefix() + "-Result", Value: fold(pairs, len(o.prefix())+len("-Result: "))}
+}
+
+// tlsWord is the protocol version without its name: "1.3", or "none".
+func tlsWord(version string) string {
+	v := identifier(strings.TrimPrefix(strings.TrimPrefix(version, "TLS"), "v"))
+	return v
+}
+
+func skipWord(s verify.Skip) string {
+	switch s {
+	case verify.SkipAuthenticated:
+		return "authenticated"
+	case verify.SkipLocal:
+		return "local"
+	default:
+		return "network"
+	}
+}
+
+func spfWord(r verify.Results) string {
+	if len(r.SPF) == 0 {
+		return "none"
+	}
+	return word(r.SPF[0].Result)
+}
+
+// dkimWord is the best result: signatures are sorted that way.
+func dkimWord(r verify.Results) string {
+	if len(r.DKIM) == 0 {
+		return "none"
+	}
+	return word(r.DKIM[0].Result)
+}
+
+func word(r authres.Result) string {
+	if r == "" {
+		return "none"
+	}
+	return string(r)
+}
+
+// fired lists the rules that were enforced.
+func fired(d rules.Decision) []string {
+	var ids []string
+	for _, m := range d.Rules {
+		if m.Enforced {
+			ids = append(ids, identifier(m.ID))
+		}
+	}
+	return ids
+}
+
+// maxList bounds a list, so that its line stays below the 998 octets of RFC 5322 Section 2.1.1.
+const maxList = 800
+
+// list joins words with commas; one that grows too long ends in "more".
+func list(words []string) string {
+	if len(words) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, w := range words {
+		if b.Len()+len(w) > maxList {
+			b.WriteString(",more")
+			break
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(w)
+	}
+	return b.String()
+}
+
+// identifier keeps the characters of s that cannot be mistaken for the line's own syntax, at most 64 of them.
+func identifier(s string) string {
+	kept := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return -1
+	}, s)
+	if kept == "" {
+		return "none"
+	}
+	return kept[:min(len(kept), 64)]
+}
+
+// fold joins pairs with "; " and breaks lines before column 78.
+func fold(pairs []string, used int) string {
+	var b strings.Builder
+	for i, p := range pairs {
+		if i > 0 {
+			b.WriteByte(';')
+			used++
+			if used+1+len(p) > 76 {
+				b.WriteString("\n ")
+				used = 1
+			} else {
+				b.WriteByte(' ')
+				used++
+			}
+		}
+		b.WriteString(p)
+		used += len(p)
+	}
+	return b.String()
+}

@@ -1,0 +1,102 @@
+package headers
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"assay/verify"
+	"assay/verify/authres"
+	"assay/verify/message"
+)
+
+// ErrTooMany means that a message carries more fields to remove than the MTA can delete in reasonable time.
+var ErrTooMany = errors.New("headers: too many forged header fields")
+
+// A Removal is one inbound field that may not stay.
+type Removal struct {
+	Name   string
+	Nth    int
+	Reason string
+}
+
+// Removals lists the inbound fields that could be mistaken for what Assay, or a system the reader trusts, has written.
+// On ErrTooMany the message is hostile and the list is cut.
+func (o Options) Removals(env *message.Envelope, header message.Header, skipped verify.Skip) ([]Removal, error) {
+	limit := o.MaxRemovals
+	if limit <= 0 {
+		limit = DefaultMaxRemovals
+	}
+	var out []Removal
+	for _, f := range header {
+		reason := o.remove(env, f, skipped)
+		if reason == "" {
+			continue
+		}
+		if len(out) == limit {
+			return out, fmt.Errorf("%w: more than %d", ErrTooMany, limit)
+		}
+		out = append(out, Removal{f.Name, f.Nth, reason})
+	}
+	return out, nil
+}
+
+// remove says why f may not stay, "" if it may.
+func (o Options) remove(env *message.Envelope, f message.Field, skipped verify.Skip) string {
+	name := strings.ToLower(f.Name)
+	switch {
+	case name == "authentication-results":
+		return o.removeResults(env, f, skipped)
+	case strings.HasPrefix(name, strings.ToLower(o.prefix())+"-"):
+		return "claims to be written by this filter"
+	case skipped == verify.SkipNetwork || skipped == verify.SkipLocal:
+		return ""
+	case name == "received-spf":
+		return "SPF result of somebody else"
+	case name == "bimi-indicator", name == "bimi-location":
+		return "BIMI logo that was not verified here"
+	}
+	return ""
+}
+
+// removeResults says why an Authentication-Results field may not stay.
+func (o Options) removeResults(env *message.Envelope, f message.Field, skipped verify.Skip) string {
+	id, ok := authres.Identify(string(f.Value()))
+	switch {
+	case !ok:
+		return "authserv-id cannot be read"
+	case authres.SameID(id, o.authservID(env)):
+		return "claims our authserv-id"
+	case contains(o.Upstream, env.ClientIP) && sameAny(id, o.UpstreamIDs):
+		return ""
+	}
+	switch {
+	case o.Strip == StripOwn:
+		return ""
+	case o.Strip == StripList:
+		if sameAny(id, o.StripIDs) {
+			return "authserv-id is on the list"
+		}
+		return ""
+	case skipped == verify.SkipNetwork || skipped == verify.SkipLocal:
+		return "" // a trusted client: RFC 8601 Section 5 asks only for our own id
+	}
+	return "written outside our trust boundary"
+}
+
+func (o Options) prefix() string {
+	if o.Prefix == "" {
+		return DefaultPrefix
+	}
+	return o.Prefix
+}
+
+func contains(nets []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+func sameAny(id string, ids []string) bool {
+	return slices.ContainsFunc(ids, func(other string) bool { return authres.SameID(id, other) })
+}

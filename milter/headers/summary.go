@@ -1,0 +1,123 @@
+package headers
+
+import (
+	"fmt"
+	"mime"
+	"strings"
+
+	"assay/rules"
+	"assay/verify"
+	"assay/verify/authres"
+	"assay/verify/message"
+)
+
+// A phrase is one sentence of the summary in every language. %s is the domain in From.
+type phrase struct{ en, de string }
+
+func (p phrase) in(l Language) string {
+	if l == German {
+		return p.de
+	}
+	return p.en
+}
+
+// The sentences of the summary. They state what was proven, in words that need no knowledge of the protocols.
+var (
+	sayAuthenticated = phrase{"Sender confirmed: %s.", "Absender bestätigt: %s."}
+	sayForwarded     = phrase{"Sender confirmed by a trusted forwarder: %s.", "Absender durch eine vertrauenswürdige Weiterleitung bestätigt: %s."}
+	sayForged        = phrase{"Warning: sender not genuine, %s does not vouch for this mail.", "Warnung: Absender nicht echt, %s steht für diese E-Mail nicht ein."}
+	sayNotAligned    = phrase{"Sender not confirmed: %s does not vouch for this mail.", "Absender nicht bestätigt: %s steht für diese E-Mail nicht ein."}
+	sayUnknown       = phrase{"Sender not confirmed: nothing proves that this mail comes from %s.", "Absender nicht bestätigt: nichts belegt, dass diese E-Mail von %s stammt."}
+	sayUnavailable   = phrase{"Sender could not be checked at this time: %s.", "Absender konnte im Moment nicht geprüft werden: %s."}
+	sayLoggedIn      = phrase{"Sent by a logged-in user of this mail system.", "Von einem angemeldeten Benutzer dieses Mailsystems gesendet."}
+	sayLocal         = phrase{"Created on this mail system, sender not checked.", "Auf diesem Mailsystem erzeugt, Absender nicht geprüft."}
+	sayRelay         = phrase{"Received from a trusted mail system, sender not checked.", "Von einem vertrauten Mailsystem empfangen, Absender nicht geprüft."}
+	sayNoAuthor      = phrase{"Warning: this mail names no sender.", "Warnung: diese E-Mail nennt keinen Absender."}
+	saySeveral       = phrase{"Warning: this mail names several senders.", "Warnung: diese E-Mail nennt mehrere Absender."}
+	sayMalformed     = phrase{"Warning: the sender of this mail cannot be read.", "Warnung: der Absender dieser E-Mail ist nicht lesbar."}
+	sayEncrypted     = phrase{"Transport encrypted.", "Übertragung verschlüsselt."}
+	sayPlain         = phrase{"Transport not encrypted.", "Übertragung nicht verschlüsselt."}
+)
+
+// Summary builds the field that a person reads in the mail client.
+func (o Options) Summary(s Subject) rules.HeaderField {
+	text := o.sender(s)
+	// A submission on this host crossed no network.
+	if s.Results.Skipped != verify.SkipLocal {
+		tls := sayPlain
+		if s.Envelope.TLS.Version != "" {
+			tls = sayEncrypted
+		}
+		text += " " + tls.in(o.Language)
+	}
+	return rules.HeaderField{Name: o.prefix() + "-Summary", Value: encode(text, len(o.prefix())+len("-Summary: "))}
+}
+
+// sender says what is known about the sender.
+func (o Options) sender(s Subject) string {
+	p := sentence(s)
+	text := p.in(o.Language)
+	if !strings.Contains(text, "%s") {
+		return text
+	}
+	domain := s.Results.DMARC.Domain
+	if domain == "" {
+		domain = "?"
+	}
+	return fmt.Sprintf(text, domain)
+}
+
+func sentence(s Subject) phrase {
+	switch s.Results.Skipped {
+	case verify.SkipAuthenticated:
+		return sayLoggedIn
+	case verify.SkipLocal:
+		return sayLocal
+	case verify.SkipNetwork:
+		return sayRelay
+	}
+	switch s.Results.Author.Problem {
+	case message.AuthorMissing:
+		return sayNoAuthor
+	case message.AuthorSeveral, message.AuthorSeveralFields:
+		return saySeveral
+	case message.AuthorMalformed, message.AuthorGroup:
+		return sayMalformed
+	}
+	switch {
+	case s.Decision.Trust == rules.Forged:
+		return sayForged
+	case s.Decision.Trust == rules.Authenticated || s.Decision.Trust == rules.Verified:
+		if s.Results.DMARC.Result == authres.Fail {
+			return sayForwarded
+		}
+		return sayAuthenticated
+	case s.Results.DMARC.Result == authres.TempError:
+		return sayUnavailable
+	case s.Results.DMARC.Result == authres.Fail:
+		return sayNotAligned
+	}
+	return sayUnknown
+}
+
+// encode writes text as a header value: as it is when it is ASCII, else as encoded words (RFC 2047), folded.
+func encode(text string, used int) string {
+	if encoded := mime.QEncoding.Encode("utf-8", text); encoded != text {
+		// mime separates encoded words by a blank; readers drop that blank, so each may stand on a line of its own.
+		return strings.ReplaceAll(encoded, "?= =?", "?=\n =?")
+	}
+	var b strings.Builder
+	for i, w := range strings.Split(text, " ") {
+		switch {
+		case i > 0 && used+1+len(w) > 76:
+			b.WriteString("\n ")
+			used = 1
+		case i > 0:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(w)
+		used += len(w)
+	}
+	return b.String()
+}
