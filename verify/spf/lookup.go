@@ -27,16 +27,13 @@ func lookup[T any](ctx context.Context, e *evaluation, qtype, name string, ask f
 	e.queries++
 	answer, err := ask()
 	switch {
-	case err == nil && len(answer.Records) > 0:
-		e.step("%s %s: %d records", quoteName(name), qtype, len(answer.Records))
+	case err == nil, errors.Is(err, dns.ErrNotFound):
+		e.stepAnswer(qtype, name, len(answer.Records), nil)
 		return answer.Records, nil
-	case err == nil || errors.Is(err, dns.ErrNotFound):
-		e.step("%s %s: no such record", quoteName(name), qtype)
-		return nil, nil
 	case ctx.Err() != nil:
 		return nil, tempError(ctx.Err(), "%s while asking for %s %s", unfinished(ctx.Err()), quoteName(name), qtype)
 	}
-	e.step("%s %s: %v", quoteName(name), qtype, err)
+	e.stepAnswer(qtype, name, 0, err)
 	return nil, tempError(err, "%s %s: %v", quoteName(name), qtype, err)
 }
 

@@ -62,6 +62,9 @@ type Options struct {
 	// MaxQueries bounds the questions put to the resolver, because MaxLookups alone allows more than a hundred of them
 	// ("mx" and "ptr"). Exceeding it is temperror: it is our limit, not a fault of the record. 0 means 40.
 	MaxQueries int
+	// MaxRecord is the longest record in octets; a longer one is permerror. 0 means 16384, which is far beyond what fits
+	// into an answer that reaches everyone (RFC 7208 Section 3.4).
+	MaxRecord int
 	// MaxExplanation is the longest explanation in octets; a longer one is dropped. 0 means 1024.
 	MaxExplanation int
 	// NoExplanation says not to fetch explanations, which saves a DNS query for each fail.
@@ -88,6 +91,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxQueries <= 0 {
 		o.MaxQueries = 40
+	}
+	if o.MaxRecord <= 0 {
+		o.MaxRecord = 16 << 10
 	}
 	if o.MaxExplanation <= 0 {
 		o.MaxExplanation = 1024

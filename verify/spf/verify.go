@@ -141,6 +141,9 @@ func (e *evaluation) checkHost(ctx context.Context, domain string) outcome {
 	if e.first == "" {
 		e.first = text
 	}
+	if len(text) > e.opt.MaxRecord {
+		return stopped(permError("the SPF record of %s is longer than %d octets", domain, e.opt.MaxRecord))
+	}
 	rec, err := parseRecord(text)
 	if err != nil {
 		return stopped(permError("the SPF record of %s is invalid: %v", domain, err))
@@ -220,11 +223,10 @@ func (e *evaluation) evaluate(ctx context.Context, d directive, domain string) (
 	if err != nil {
 		return o, false, err
 	}
+	e.stepTerm(d, domain, matched)
 	if !matched {
-		e.step("%q of %s does not match", d.text, domain)
 		return o, false, nil
 	}
-	e.step("%q of %s matches: %s", d.text, domain, d.result)
 	if d.result != authres.Pass {
 		o.reason = fmt.Sprintf("%q of %s matches", d.text, domain)
 	} else if d.mechanism == mechInclude {
@@ -393,6 +395,30 @@ func (e *evaluation) countVoid() error {
 		return permError("more than %d terms of the policy name what does not exist", max(e.opt.MaxVoids, 0))
 	}
 	return nil
+}
+
+// stepTerm notes how the evaluation of a directive ended.
+func (e *evaluation) stepTerm(d directive, domain string, matched bool) {
+	switch {
+	case !e.opt.Explain: // a record can hold thousands of directives: spend nothing on them
+	case matched:
+		e.step("%q of %s matches: %s", d.text, domain, d.result)
+	default:
+		e.step("%q of %s does not match", d.text, domain)
+	}
+}
+
+// stepAnswer notes a question and what became of it.
+func (e *evaluation) stepAnswer(qtype, name string, records int, err error) {
+	switch {
+	case !e.opt.Explain:
+	case err != nil:
+		e.step("%s %s: %v", quoteName(name), qtype, err)
+	case records == 0:
+		e.step("%s %s: no such record", quoteName(name), qtype)
+	default:
+		e.step("%s %s: %d records", quoteName(name), qtype, records)
+	}
 }
 
 // step notes a step of the evaluation in words.
