@@ -1,0 +1,215 @@
+package milter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/emersion/go-milter"
+
+	"assay/milter/plan"
+)
+
+// maxBodyPacket is MILTER_CHUNK_SIZE, what both MTAs themselves send at most.
+const maxBodyPacket = milter.MaxBodyChunk
+
+// Body is the end of a message: it has it handled, carries out the plan and answers. The answer is written here and not by
+// go-milter, because only then the handler can be told whether it was sent.
+func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeEOB))
+	r, final := s.receiving("end of message")
+	if !final && !s.tx.begun {
+		r, final = s.begin()
+	}
+	if final {
+		s.answer(r)
+	} else {
+		s.conclude(m)
+	}
+	if s.tx != nil {
+		s.leave()
+	}
+	s.macros.forget(messageStages)
+	return nil, nil
+}
+
+// conclude has the message handled and answers it.
+func (s *session) conclude(m *milter.Modifier) {
+	p, abandoned, err := s.analyse()
+	if err == nil {
+		p, err = s.checked(p)
+	}
+	if err != nil {
+		s.report(err)
+		s.answer(replyWith(replyTo(err)))
+		if !abandoned {
+			s.report(s.tx.settle(err))
+		}
+		return
+	}
+	if p.Verdict == plan.Accept {
+		s.edit(m, p.Ops)
+		err = s.answer(proceed())
+	} else {
+		err = s.answer(replyWith(finalReply(p)))
+	}
+	s.report(s.tx.settle(err))
+}
+
+// answer sends everything that is pending and then r.
+func (s *session) answer(r response) error {
+	s.wire.send(r)
+	return s.wire.Flush()
+}
+
+// A handled is what became of a message.
+type handled struct {
+	plan plan.Plan
+	err  error
+}
+
+// analyse has the message handled within the budget, while progress packets keep the MTA waiting. When it reports that the
+// message was abandoned, Handle still runs, and the message is settled when it returns.
+func (s *session) analyse() (p plan.Plan, abandoned bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(s.tx.ctx, s.server.opt.Budget, ErrOverBudget)
+	defer cancel()
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	stop := s.wire.keepAlive(lost)
+	defer stop()
+
+	if !s.server.acquire(ctx) {
+		return plan.Plan{}, false, context.Cause(ctx)
+	}
+	result, gone := make(chan handled), make(chan struct{})
+	s.server.run(ctx, analysis{tx: s.tx, queueID: s.macros.queueID(), caps: s.granted.capabilities(), result: result, gone: gone})
+	select {
+	case h := <-result:
+		// What was decided after the end of the budget was decided from checks that were cut short.
+		if h.err == nil {
+			h.err = context.Cause(ctx)
+		}
+		return h.plan, false, h.err
+	case <-ctx.Done():
+		close(gone)
+		return plan.Plan{}, true, context.Cause(ctx)
+	}
+}
+
+// An analysis is one run of Handle.
+type analysis struct {
+	tx      *transaction
+	queueID string
+	caps    plan.Capabilities
+	result  chan<- handled  // receives the outcome, unless
+	gone    <-chan struct{} // nobody waits for it any more
+}
+
+// run starts an analysis for which a slot was acquired.
+func (s *Server) run(ctx context.Context, a analysis) {
+	s.count(EventAnalysis, 1)
+	s.running.Go(func() {
+		h := handled{err: fmt.Errorf("%w: Handle ended its goroutine", ErrPanic)}
+		defer func() {
+			s.release()
+			s.count(EventAnalysis, -1)
+			select {
+			case a.result <- h:
+			case <-a.gone:
+				s.report(a.queueID, h.err)
+				s.report(a.queueID, a.tx.settle(context.Cause(ctx)))
+			}
+		}()
+		h.plan, h.err = a.tx.handle(ctx, a.queueID, a.caps)
+	})
+}
+
+// checked returns p if the MTA can carry it out as it stands. A handler's mistake must not become half a plan.
+func (s *session) checked(p plan.Plan) (plan.Plan, error) {
+	if p.Verdict != plan.Accept {
+		return p, nil
+	}
+	return plan.Build(p.Ops, s.granted.capabilities())
+}
+
+// edit writes the modifications of a checked plan. A write error is final and shows in the answer.
+func (s *session) edit(m *milter.Modifier, ops []plan.Op) {
+	// Without SMFIP_HDR_LEADSPC the MTA puts a blank in front of each value itself.
+	lead := ""
+	if s.granted.leadingSpace() {
+		lead = " "
+	}
+	for _, op := range ops {
+		switch op.Kind {
+		case plan.DeleteHeader:
+			m.ChangeHeader(op.Nth, op.Name, "")
+		case plan.ChangeHeader:
+			m.ChangeHeader(op.Nth, op.Name, lead+op.Value)
+		case plan.InsertHeader:
+			m.InsertHeader(0, op.Name, lead+op.Value)
+		case plan.ReplaceBody:
+			replaceBody(m, op.Body)
+		case plan.Hold:
+			m.Quarantine(op.Value)
+		}
+	}
+}
+
+// replaceBody writes body in packets that both MTAs take, cut behind line ends. There is at least one packet: without any
+// the old body stays.
+func replaceBody(m *milter.Modifier, body []byte) {
+	for {
+		n := cutBody(body)
+		m.ReplaceBody(body[:n])
+		if body = body[n:]; len(body) == 0 {
+			return
+		}
+	}
+}
+
+// cutBody returns the size of the next packet. Only a line longer than a packet is cut inside, and never between CR and LF:
+// go-milter turns CRLF into LF packet by packet.
+func cutBody(body []byte) int {
+	if len(body) <= maxBodyPacket {
+		return len(body)
+	}
+	if i := bytes.LastIndexByte(body[:maxBodyPacket], '\n'); i >= 0 {
+		return i + 1
+	}
+	if body[maxBodyPacket-1] == '\r' && body[maxBodyPacket] == '\n' {
+		return maxBodyPacket - 1
+	}
+	return maxBodyPacket
+}
+
+// replyTo returns the answer to a message that failed.
+func replyTo(err error) string {
+	switch {
+	case errors.Is(err, ErrOverBudget):
+		return replyOverBudget
+	case errors.Is(err, ErrDraining):
+		return replyDraining
+	}
+	return replyFailed
+}
+
+// finalReply returns the reply of a plan that refuses. One that does not fit its verdict, or that an MTA would misread,
+// becomes the default reply: Postfix drops the filter over it.
+func finalReply(p plan.Plan) string {
+	class := byte('4')
+	if p.Verdict == plan.Refuse {
+		class = '5'
+	}
+	if len(p.Reply) < 4 {
+		return plan.DefaultReply
+	}
+	code := p.Reply[:3]
+	for line := range strings.SplitSeq(p.Reply, "\r\n") {
+		if code[0] != class || len(line) < 4 || line[:3] != code || strings.ContainsAny(line, "\x00\r\n") {
+			return plan.DefaultReply
+		}
+	}
+	return p.Reply
+}

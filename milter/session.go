@@ -1,0 +1,307 @@
+package milter
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/textproto"
+	"strings"
+
+	"github.com/emersion/go-milter"
+)
+
+// A session is one connection of an MTA, and the go-milter backend of it. All its methods run in one goroutine. It outlives
+// the messages, which share what is known of the connection.
+type session struct {
+	server *Server
+	wire   *wire
+	log    *slog.Logger
+
+	granted negotiation
+	macros  macros
+	client  client
+	helo    string
+	tx      *transaction // the message that is being received, nil between messages
+}
+
+var _ milter.Milter = (*session)(nil)
+
+// consume answers the packets that go-milter cannot: the negotiation, macros, and commands unknown to it.
+func (s *session) consume(code byte, payload []byte) (bool, error) {
+	if s.granted.version == 0 && milter.Code(code) != milter.CodeOptNeg {
+		return true, errPacket
+	}
+	switch code {
+	case byte(milter.CodeOptNeg):
+		return true, s.negotiate(payload)
+	case byte(milter.CodeMacro):
+		s.macros.define(payload)
+		return true, nil
+	case codeData, codeUnknown:
+		return true, s.wire.send(proceed())
+	case codeQuitNewConn: // the next packet is the CONNECT of another client; there is no answer
+		s.abort()
+		s.macros.forget(connectionStages)
+		s.client, s.helo = client{}, ""
+		return true, nil
+	}
+	return false, nil
+}
+
+// negotiate answers the MTA's offer.
+func (s *session) negotiate(offer []byte) error {
+	granted, ok := negotiate(offer)
+	if !ok {
+		return errPacket
+	}
+	s.abort()
+	s.granted = granted
+	if !granted.leadingSpace() {
+		s.server.warnNoLeadingSpace()
+	}
+	_, err := s.wire.Write(granted.packet())
+	return err
+}
+
+// Connect notes the SMTP client.
+func (s *session) Connect(string, string, uint16, net.IP, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeConn))
+	c, ok := parseConnect(s.wire.payload())
+	if !ok {
+		s.protocolError("CONNECT without a valid address")
+	}
+	s.client = c
+	return proceed(), nil
+}
+
+// Helo notes the client's name. It comes twice with STARTTLS, the second time with the macros of the encryption.
+func (s *session) Helo(string, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeHelo))
+	s.helo = parseText(s.wire.payload())
+	return proceed(), nil
+}
+
+// MailFrom starts a message. Sendmail sends no ABORT between messages, so it also ends the one before.
+func (s *session) MailFrom(string, *milter.Modifier) (milter.Response, error) {
+	s.settle(ErrAborted)
+	s.macros.forget(strings.TrimPrefix(messageStages, "M"))
+	s.macros.event(byte(milter.CodeMail))
+	if s.server.draining() {
+		return replyWith(replyDraining), nil
+	}
+	path, args := parsePath(s.wire.payload())
+	s.tx = newTransaction(s.server.ctx, s.server.opt.Message, path, args)
+	return proceed(), nil
+}
+
+// RcptTo adds a recipient. It never refuses one for good: for mail of sendmail(1) Postfix takes that for a mistake in its
+// configuration.
+func (s *session) RcptTo(string, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeRcpt))
+	switch {
+	case s.server.draining():
+		return replyWith(replyDraining), nil
+	case s.tx == nil || s.tx.data:
+		return s.outOfOrder("RCPT"), nil
+	case len(s.tx.env.RcptTo) >= s.server.opt.MaxRecipients:
+		return replyWith(replyTooManyRecipients), nil
+	}
+	path, _ := parsePath(s.wire.payload())
+	s.tx.env.RcptTo = append(s.tx.env.RcptTo, path)
+	return proceed(), nil
+}
+
+// Header adds a header field.
+func (s *session) Header(string, string, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeHeader))
+	if r, final := s.receiving("header"); final {
+		return r, nil
+	}
+	if s.tx.begun {
+		return s.decide(errProtocol, replyProtocol), nil
+	}
+	name, value, ok := parseField(s.wire.payload())
+	if !ok {
+		s.server.count(EventBadHeader, 1)
+		return s.decide(ErrMalformed, replyMalformed), nil
+	}
+	if !s.granted.leadingSpace() {
+		value = withBlank(value)
+	}
+	s.tx.builder.AddField(name, value)
+	if err := s.tx.builder.Exceeded(); err != nil {
+		s.server.count(EventHeaderLimit, 1)
+		return s.decide(errors.Join(ErrLimit, err), replyHeaderLimit), nil
+	}
+	return proceed(), nil
+}
+
+// withBlank puts back the blank behind the colon that an MTA without SMFIP_HDR_LEADSPC has taken away. Whether there was one
+// is not knowable; a value that starts with a tab or on the next line most likely had none.
+func withBlank(value []byte) []byte {
+	if len(value) > 0 && strings.IndexByte("\t\r\n", value[0]) >= 0 {
+		return value
+	}
+	return append([]byte{' '}, value...)
+}
+
+// Headers completes the header.
+func (s *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeEOH))
+	if r, final := s.receiving("end of header"); final {
+		return r, nil
+	}
+	if s.tx.begun {
+		return s.decide(errProtocol, replyProtocol), nil
+	}
+	r, _ := s.begin()
+	return r, nil
+}
+
+// begin has the handler begin. It reports true if the answer is final.
+func (s *session) begin() (r response, final bool) {
+	s.completeEnvelope()
+	err := s.tx.begin(s.server.handler)
+	if err == nil {
+		return proceed(), false
+	}
+	return s.failed(err), true
+}
+
+// completeEnvelope fills in what is known at the end of the header.
+func (s *session) completeEnvelope() {
+	env := &s.tx.env
+	env.ClientIP, env.ClientName, env.Helo = s.client.addr, s.client.host, s.helo
+	if strings.HasPrefix(env.ClientName, "[") { // Sendmail's way to say that there is no name
+		env.ClientName = ""
+	}
+	s.macros.complete(env)
+	env.Local = s.client.local()
+	env.ReceivedAt = s.server.opt.Now()
+}
+
+// BodyChunk adds octets of the body.
+func (s *session) BodyChunk([]byte, *milter.Modifier) (milter.Response, error) {
+	s.macros.event(byte(milter.CodeBody))
+	if r, final := s.receiving("body"); final {
+		return r, nil
+	}
+	if !s.tx.begun {
+		if r, final := s.begin(); final {
+			return r, nil
+		}
+	}
+	if _, err := s.tx.builder.Write(s.wire.payload()); err != nil {
+		return s.failed(err), nil
+	}
+	if err := s.tx.builder.Exceeded(); err != nil {
+		s.server.count(EventBodyLimit, 1)
+		reply := replyBodyTempFail
+		if s.server.opt.OnBodyLimit == LimitReject {
+			reply = replyBodyReject
+		}
+		return s.decide(errors.Join(ErrLimit, err), reply), nil
+	}
+	return proceed(), nil
+}
+
+// receiving notes that the message itself arrives. It reports true if the answer is already known.
+func (s *session) receiving(what string) (r response, final bool) {
+	if s.tx == nil {
+		return s.outOfOrder(what), true
+	}
+	if s.tx.reply != "" {
+		return replyWith(s.tx.reply), true
+	}
+	if !s.tx.data {
+		if !s.server.enter() {
+			return s.decide(ErrDraining, replyDraining), true
+		}
+		s.tx.data = true
+	}
+	return response{}, false
+}
+
+// decide settles the message before its end. Whatever the MTA still sends of it gets the same answer.
+func (s *session) decide(cause error, reply string) response {
+	s.tx.reply = reply
+	s.log.Warn("message refused", "queue_id", s.macros.queueID(), "reply", reply, "reason", cause)
+	s.report(s.tx.settle(cause))
+	return replyWith(reply)
+}
+
+// failed settles the message after an error of our own.
+func (s *session) failed(err error) response {
+	s.report(err)
+	s.tx.reply = replyFailed
+	s.report(s.tx.settle(err))
+	return replyWith(replyFailed)
+}
+
+// Abort ends a message without an answer.
+func (s *session) Abort(*milter.Modifier) error {
+	s.abort()
+	return nil
+}
+
+func (s *session) abort() {
+	s.settle(ErrAborted)
+	s.macros.forget(messageStages)
+}
+
+// settle ends the current message, if there is one.
+func (s *session) settle(cause error) {
+	if s.tx == nil {
+		return
+	}
+	if s.tx.reply == "" && errors.Is(cause, ErrAborted) {
+		s.server.count(EventAborted, 1)
+	}
+	s.report(s.tx.settle(cause))
+	s.leave()
+}
+
+// leave forgets the current message, settled or handed over.
+func (s *session) leave() {
+	if s.tx.data {
+		s.server.leave()
+	}
+	s.tx = nil
+	s.wire.release()
+}
+
+// close ends the session. The cause is nil after QUIT.
+func (s *session) close(cause error) {
+	switch {
+	case errors.Is(cause, errPacket):
+		s.protocolError(cause.Error())
+	case s.tx != nil && s.tx.data:
+		s.log.Warn("connection lost", "queue_id", s.macros.queueID(), "reason", cause)
+	case cause != nil && !errors.Is(cause, io.EOF):
+		s.log.Debug("connection lost", "reason", cause)
+	default: // also health probes, which connect and close
+		s.log.Debug("connection closed")
+	}
+	s.abort()
+	s.server.remove(s)
+}
+
+// outOfOrder answers a command that has no message to belong to.
+func (s *session) outOfOrder(what string) response {
+	s.protocolError(what + " out of order")
+	return replyWith(replyProtocol)
+}
+
+func (s *session) protocolError(what string) {
+	s.server.count(EventProtocolError, 1)
+	s.log.Warn("milter protocol error", "queue_id", s.macros.queueID(), "reason", what)
+}
+
+// report logs an error of ours.
+func (s *session) report(err error) { s.server.report(s.macros.queueID(), err) }
+
+// local reports whether the message was submitted with sendmail(1): Postfix then makes up a client with port 0.
+func (c client) local() bool {
+	return c.port == 0 && c.addr.IsLoopback() && strings.EqualFold(c.host, "localhost")
+}
