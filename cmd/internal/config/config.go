@@ -53,8 +53,9 @@ type Identity struct {
 type Resolver struct {
 	Servers      []string
 	Timeout      time.Duration
-	Attempts     int
+	Retry        time.Duration
 	CacheEntries int
+	CacheMemory  int64
 	CacheMaxTTL  time.Duration
 	NegativeTTL  time.Duration
 	ServeStale   time.Duration
@@ -71,11 +72,13 @@ type Trust struct {
 // Limits bound what one message, and all messages together, may cost.
 type Limits struct {
 	Message      int64
+	OnMessage    LimitAction
 	HeaderFields int
 	HeaderBytes  int64
 	Memory       int64
 	MIMEParts    int
 	MIMEDepth    int
+	Recipients   int
 	Removals     int
 	Connections  int
 	Concurrent   int
@@ -85,6 +88,15 @@ type Limits struct {
 	DNSTime      time.Duration
 	Signatures   int
 }
+
+// A LimitAction is the answer to a message that is too large.
+type LimitAction string
+
+// The answers. The zero value is treated as LimitTempFail.
+const (
+	LimitTempFail LimitAction = "tempfail"
+	LimitReject   LimitAction = "reject"
+)
 
 // Headers says what is written into delivered messages and what is taken out.
 type Headers struct {

@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	loaded, err := Parse("assay.yaml", []byte("resolver: {timeout: 1s, attempts: 3}\n"), []string{
+	loaded, err := Parse("assay.yaml", []byte("resolver: {timeout: 1s, retry: 3s}\n"), []string{
 		"PATH=/bin", "ASSAY__RESOLVER__TIMEOUT=5s", "ASSAY__TRUST__NETWORKS=10.0.0.0/8,192.0.2.1",
 		"ASSAY__VERIFY__DMARC__OVERRIDES={example.com: none}", "ASSAY__LISTEN__MILTER=inet6:[::1]:8894",
 		"ASSAY__HEADERS__SUMMARY=false", "ASSAY__IDENTITY__DOMAINS=[a.example, b.example]",
@@ -70,13 +70,13 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := loaded.Config
-	if c.Resolver.Timeout != 5*time.Second || c.Resolver.Attempts != 3 || len(c.Trust.Networks) != 2 || c.Headers.Summary ||
+	if c.Resolver.Timeout != 5*time.Second || c.Resolver.Retry != 3*time.Second || len(c.Trust.Networks) != 2 || c.Headers.Summary ||
 		c.Verify.DMARC.Overrides["example.com"] != OverrideNone || c.Listen.Milter[0] != (Listener{"inet6", "[::1]:8894"}) ||
 		len(c.Identity.Domains) != 2 {
 		t.Errorf("got %+v", c)
 	}
 	for path, want := range map[string]string{
-		"resolver.timeout": "environment ASSAY__RESOLVER__TIMEOUT", "resolver.attempts": "assay.yaml:1", "log.level": "default",
+		"resolver.timeout": "environment ASSAY__RESOLVER__TIMEOUT", "resolver.retry": "assay.yaml:1", "log.level": "default",
 	} {
 		if got := loaded.Origin(path); got != want {
 			t.Errorf("origin of %s: got %q, want %q", path, got, want)

@@ -1,0 +1,282 @@
+package logline
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"assay/cmd/internal/config"
+	"assay/milter/filter"
+	"assay/verify"
+	"assay/verify/authres"
+	"assay/verify/dkim"
+	"assay/verify/message"
+	"assay/verify/spf"
+)
+
+// maxListed bounds the members of a list in a line.
+const maxListed = 10
+
+// Write logs the line of one message. It is a warning when the message could not be handled, and a debug line when it
+// was aborted before there was anything to say about it.
+func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
+	level := slog.LevelInfo
+	switch {
+	case o.Aborted:
+		level = slog.LevelDebug
+	case o.Failure != "" || err != nil:
+		level = slog.LevelWarn
+	}
+	l.LogAttrs(context.Background(), level, "", Attrs(p, o, err)...)
+}
+
+// Attrs returns what the line of a message says, queue id first. What it holds of people and hosts is for the privacy
+// level to say.
+func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
+	l := &line{privacy: p}
+	id := o.Envelope.QueueID
+	if id == "" {
+		id = "NOQUEUE"
+	}
+	l.add(queueIDKey, id)
+	l.envelope(&o.Envelope, o.Results)
+	if o.Aborted {
+		l.add("aborted", "yes")
+		l.problem("error", errorText(err))
+		return l.attrs
+	}
+	l.results(o.Results)
+	l.decision(o)
+	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
+		slog.Int64("ms", o.Elapsed.Milliseconds()))
+	l.problem("failure", o.Failure)
+	l.problem("error", errorText(err))
+	return l.attrs
+}
+
+// A line collects the attributes of one message.
+type line struct {
+	privacy config.Privacy
+	attrs   []slog.Attr
+}
+
+// add adds an attribute; an empty value is left out.
+func (l *line) add(key, value string) {
+	if value != "" {
+		l.attrs = append(l.attrs, slog.String(key, value))
+	}
+}
+
+// problem adds the first line of the text of an error, without addresses unless the level shows them.
+func (l *line) problem(key, text string) {
+	text, _, _ = strings.Cut(text, "\n")
+	if l.privacy != config.PrivacyFull {
+		text = hideAddresses(text)
+	}
+	l.add(key, text)
+}
+
+// envelope says who sent the message and to whom, as far as the privacy level allows.
+func (l *line) envelope(e *message.Envelope, r verify.Results) {
+	switch l.privacy {
+	case config.PrivacyFull:
+		if e.ClientIP.IsValid() {
+			l.add("client", e.ClientIP.String())
+		}
+		l.add("client_name", e.ClientName)
+		l.add("helo", e.Helo)
+		l.add("user", e.AuthUser)
+		l.add("mail_from", "<"+e.MailFrom+">")
+	case config.PrivacyMinimal:
+	default:
+		l.add("client", network(e.ClientIP))
+	}
+	l.add("tls", strings.TrimPrefix(e.TLS.Version, "TLSv"))
+	l.people(e, r)
+	l.attrs = append(l.attrs, slog.Int("n_rcpt", len(e.RcptTo)))
+}
+
+// people adds author and recipients: addresses, domains, or nothing.
+func (l *line) people(e *message.Envelope, r verify.Results) {
+	var authors, recipients []string
+	switch l.privacy {
+	case config.PrivacyMinimal:
+		return
+	case config.PrivacyFull:
+		for _, m := range r.Author.Mailboxes {
+			authors = append(authors, m.Local+"@"+m.Domain)
+		}
+		l.add("from", list(authors))
+		l.add("rcpt", list(e.RcptTo))
+	default:
+		for _, m := range r.Author.Mailboxes {
+			authors = append(authors, m.Domain)
+		}
+		for _, rcpt := range e.RcptTo {
+			recipients = append(recipients, domainOf(rcpt))
+		}
+		l.add("from_domain", list(unique(authors)))
+		l.add("rcpt_domains", list(unique(recipients)))
+	}
+}
+
+// results adds one word for each check.
+func (l *line) results(r verify.Results) {
+	l.add("author", string(r.Author.Problem))
+	if r.Skipped != "" {
+		l.add("skipped", string(r.Skipped))
+		return
+	}
+	l.add("spf", spfResult(r.SPF))
+	l.add("dkim", dkimResult(r.DKIM))
+	l.add("dmarc", string(r.DMARC.Result))
+	l.add("policy", string(r.DMARC.Policy))
+	l.add("override", r.DMARC.Override)
+	l.add("arc", string(r.ARC.Result))
+	l.add("iprev", string(r.IPRev.Result))
+}
+
+// decision adds what is done about the message.
+func (l *line) decision(o *filter.Outcome) {
+	var fired, monitored []string
+	for _, m := range o.Decision.Rules {
+		if m.Enforced {
+			fired = append(fired, m.ID)
+		} else {
+			monitored = append(monitored, m.ID)
+		}
+	}
+	l.add("trust", string(o.Decision.Trust))
+	l.add("disposition", o.Decision.Disposition.String())
+	l.add("rules", list(fired))
+	l.add("monitored", list(monitored))
+	if n := len(o.Removed); n > 0 {
+		l.attrs = append(l.attrs, slog.Int("removed", n))
+	}
+	if n := len(o.Findings); n > 0 {
+		l.attrs = append(l.attrs, slog.Int("findings", n))
+	}
+	if n := len(o.Defects); n > 0 {
+		l.attrs = append(l.attrs, slog.Int("defects", n))
+	}
+}
+
+// spfResult returns the result for MAIL FROM, the identity that DMARC uses.
+func spfResult(vs []spf.Verification) string {
+	for _, v := range vs {
+		if v.Identity == spf.MailFrom {
+			return string(v.Result)
+		}
+	}
+	if len(vs) > 0 {
+		return string(vs[0].Result)
+	}
+	return ""
+}
+
+// dkimResult returns the result of the first signature; passing and aligned ones come first.
+func dkimResult(vs []dkim.Verification) string {
+	if len(vs) == 0 {
+		return string(authres.None)
+	}
+	return string(vs[0].Result)
+}
+
+// network returns the network of an address: /24 for IPv4, /48 for IPv6.
+func network(ip netip.Addr) string {
+	bits := 48
+	if ip.Is4() || ip.Is4In6() {
+		ip, bits = ip.Unmap(), 24
+	}
+	p, err := ip.WithZone("").Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
+// domainOf returns the domain of an address in lower case.
+func domainOf(address string) string {
+	i := strings.LastIndexByte(address, '@')
+	if i < 0 {
+		return "-"
+	}
+	return strings.ToLower(address[i+1:])
+}
+
+// unique returns the distinct words of ws in their order.
+func unique(ws []string) []string {
+	var kept []string
+	seen := make(map[string]bool, len(ws))
+	for _, w := range ws {
+		if !seen[w] {
+			seen[w] = true
+			kept = append(kept, w)
+		}
+	}
+	return kept
+}
+
+// list joins words with commas. Commas inside words are replaced; a long list ends in the number of words left out.
+func list(words []string) string {
+	shown := slices.Clone(words[:min(len(words), maxListed)])
+	for i := range shown {
+		shown[i] = strings.ReplaceAll(shown[i], ",", "_")
+	}
+	if left := len(words) - len(shown); left > 0 {
+		shown = append(shown, "+"+strconv.Itoa(left))
+	}
+	return strings.Join(shown, ",")
+}
+
+// hideAddresses takes out of a text what could name a person or a host: quoted text, the local part of everything that
+// looks like a mail address, and the host part of IP addresses.
+func hideAddresses(text string) string {
+	words := strings.Fields(hideQuoted(clip(text)))
+	for i, w := range words {
+		if at := strings.LastIndexByte(w, '@'); at >= 0 {
+			words[i] = "*" + w[at:]
+			continue
+		}
+		bare := strings.Trim(w, "<>()[],;")
+		if ip, err := netip.ParseAddr(strings.TrimSuffix(bare, ":")); err == nil {
+			words[i] = network(ip)
+		} else if ap, err := netip.ParseAddrPort(strings.TrimSuffix(w, ":")); err == nil {
+			words[i] = network(ap.Addr())
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// hideQuoted replaces text in double quotes. An open quote hides the rest.
+func hideQuoted(text string) string {
+	var b strings.Builder
+	quoted, escaped := false, false
+	for _, r := range text {
+		switch {
+		case quoted && escaped:
+			escaped = false
+		case quoted && r == '\\':
+			escaped = true
+		case r == '"':
+			if !quoted {
+				b.WriteByte('*')
+			}
+			quoted = !quoted
+		case !quoted:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// errorText returns the text of err, "" for nil.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

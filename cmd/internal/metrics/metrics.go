@@ -1,0 +1,269 @@
+// Package metrics counts what Assay does, for Prometheus. No label holds an address, a domain or anything else that a
+// message can choose: the number of series is fixed, and nothing personal is in them.
+package metrics
+
+import (
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"assay/milter"
+	"assay/milter/filter"
+	"assay/rules"
+	"assay/verify/authres"
+	"assay/verify/dns"
+	"assay/verify/message"
+)
+
+// Metrics holds the collectors. It observes the filter, the milter server and the resolver, concurrently.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	messages    *prometheus.CounterVec
+	results     *prometheus.CounterVec
+	rules       *prometheus.CounterVec
+	trust       *prometheus.CounterVec
+	removed     prometheus.Counter
+	seconds     prometheus.Histogram
+	octets      prometheus.Histogram
+	queries     *prometheus.CounterVec
+	querySecs   prometheus.Histogram
+	lookups     *prometheus.CounterVec
+	perMessage  prometheus.Histogram
+	gauges      map[milter.Event]prometheus.Gauge
+	limits      *prometheus.CounterVec
+	aborted     prometheus.Counter
+	protocol    prometheus.Counter
+	panics      prometheus.Counter
+	reloads     *prometheus.CounterVec
+	tls         *prometheus.CounterVec
+	unsentPlans prometheus.Counter
+}
+
+// New returns metrics with a registry of their own.
+func New(version string) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), gauges: map[milter.Event]prometheus.Gauge{}}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.newMessageMetrics()
+	m.newServerMetrics()
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "build_info",
+		Help: "The version of the program; always 1."}, []string{"version", "goversion"})
+	m.registry.MustRegister(info)
+	info.WithLabelValues(version, runtime.Version()).Set(1)
+	m.preset()
+	return m
+}
+
+// newMessageMetrics makes the collectors that a finished message feeds.
+func (m *Metrics) newMessageMetrics() {
+	m.messages = m.counters("messages_total", "Messages by what happened to them.", "disposition")
+	m.results = m.counters("auth_results_total", "Results of authentication methods (RFC 8601 Section 2.7).", "method", "result")
+	m.rules = m.counters("rule_matches_total", "Rules that fired.", "rule", "mode")
+	m.trust = m.counters("trust_total", "Messages by the trust that is shown for them.", "trust")
+	m.tls = m.counters("tls_messages_total", "Messages by the TLS version of the last hop.", "version")
+	m.removed = m.counter("removed_fields_total", "Inbound header fields that were removed as forged.")
+	m.seconds = m.histogram("message_seconds", "Time from the end of the header to the decision.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60})
+	m.octets = m.histogram("message_bytes", "Size of messages.", prometheus.ExponentialBuckets(1<<10, 4, 10))
+	m.perMessage = m.histogram("message_dns_questions", "DNS questions per message, cached ones included.",
+		[]float64{0, 1, 2, 5, 10, 20, 40, 80})
+	m.unsentPlans = m.counter("undelivered_plans_total", "Decisions that could not be handed to the MTA.")
+}
+
+// newServerMetrics makes the collectors that the milter server and the resolver feed.
+func (m *Metrics) newServerMetrics() {
+	m.queries = m.counters("dns_queries_total", "DNS questions sent to the servers.", "type", "result")
+	m.querySecs = m.histogram("dns_query_seconds", "Time until the servers answered.",
+		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10})
+	m.lookups = m.counters("dns_lookups_total", "DNS lookups by where their answer came from.", "type", "source")
+	m.limits = m.counters("limits_exceeded_total", "Messages that exceeded a limit.", "limit")
+	m.aborted = m.counter("aborted_total", "Messages that the client or the MTA gave up.")
+	m.protocol = m.counter("protocol_errors_total", "Breaches of the milter protocol by the MTA's side.")
+	m.panics = m.counter("panics_total", "Panics that were caught; each is a bug.")
+	m.reloads = m.counters("reload_total", "Reloads of the configuration.", "result")
+	m.gauges[milter.EventConnection] = m.gauge("connections", "Open connections from the MTA.")
+	m.gauges[milter.EventAnalysis] = m.gauge("messages_in_work", "Messages that are being worked on.")
+	m.gauges[milter.EventWaiting] = m.gauge("messages_waiting", "Messages that wait for their turn.")
+}
+
+// preset makes series that alerts ask for exist before the first event.
+func (m *Metrics) preset() {
+	for _, d := range []rules.Disposition{rules.Defer, rules.Deliver, rules.Junk, rules.Quarantine, rules.Reject} {
+		m.messages.WithLabelValues(d.String())
+	}
+	for _, limit := range []string{"header", "body", "time", "dns", "fields_removed"} {
+		m.limits.WithLabelValues(limit)
+	}
+	m.reloads.WithLabelValues("ok")
+	m.reloads.WithLabelValues("error")
+}
+
+// Observe implements filter.Observer.
+func (m *Metrics) Observe(o *filter.Outcome, err error) {
+	if o.Aborted {
+		return // the server counts these
+	}
+	m.messages.WithLabelValues(o.Decision.Disposition.String()).Inc()
+	m.trust.WithLabelValues(string(o.Decision.Trust)).Inc()
+	m.tls.WithLabelValues(tlsVersion(o.Envelope.TLS)).Inc()
+	m.seconds.Observe(o.Elapsed.Seconds())
+	m.octets.Observe(float64(o.Size))
+	m.perMessage.Observe(float64(len(o.Questions)))
+	m.removed.Add(float64(len(o.Removed)))
+	for _, match := range o.Decision.Rules {
+		mode := "monitor"
+		if match.Enforced {
+			mode = "enforce"
+		}
+		m.rules.WithLabelValues(match.ID, mode).Inc()
+	}
+	if err != nil {
+		m.unsentPlans.Inc()
+	}
+	if strings.HasPrefix(o.Failure, "panic") {
+		m.panics.Inc()
+	}
+	m.panics.Add(float64(len(o.Results.Faults)))
+	m.observeResults(o)
+}
+
+// observeResults counts the result of every method.
+func (m *Metrics) observeResults(o *filter.Outcome) {
+	r := o.Results
+	m.result("auth", r.Auth.Result)
+	if r.Skipped != "" {
+		return
+	}
+	for _, v := range r.SPF {
+		m.result("spf", v.Result)
+	}
+	for _, v := range r.DKIM {
+		m.result("dkim", v.Result)
+	}
+	if len(r.DKIM) == 0 {
+		m.result("dkim", authres.None)
+	}
+	m.result("arc", r.ARC.Result)
+	m.result("dmarc", r.DMARC.Result)
+	m.result("iprev", r.IPRev.Result)
+	for _, q := range o.Questions {
+		if strings.Contains(q.Err, dns.ErrBudget.Error()) {
+			m.limits.WithLabelValues("dns").Inc()
+			return
+		}
+	}
+}
+
+// result counts one result; a check that was not made has none.
+func (m *Metrics) result(method string, r authres.Result) {
+	if r != "" {
+		m.results.WithLabelValues(method, string(r)).Inc()
+	}
+}
+
+// tlsVersion returns the TLS version as a label: one of the known ones, "none" or "other".
+func tlsVersion(t message.TLSInfo) string {
+	switch t.Version {
+	case "":
+		return "none"
+	case "TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3":
+		return t.Version
+	}
+	return "other"
+}
+
+// Count implements milter.Observer.
+func (m *Metrics) Count(e milter.Event, delta int) {
+	if g, found := m.gauges[e]; found {
+		g.Add(float64(delta))
+		return
+	}
+	switch e {
+	case milter.EventHeaderLimit:
+		m.limits.WithLabelValues("header").Add(float64(delta))
+	case milter.EventBodyLimit:
+		m.limits.WithLabelValues("body").Add(float64(delta))
+	case milter.EventOverBudget:
+		m.limits.WithLabelValues("time").Add(float64(delta))
+	case milter.EventAborted:
+		m.aborted.Add(float64(delta))
+	case milter.EventBadHeader, milter.EventProtocolError:
+		m.protocol.Add(float64(delta))
+	case milter.EventPanic:
+		m.panics.Add(float64(delta))
+	}
+}
+
+// ObserveQuery implements dns.Observer.
+func (m *Metrics) ObserveQuery(typ string, outcome dns.Outcome, took time.Duration) {
+	m.queries.WithLabelValues(typ, string(outcome)).Inc()
+	m.querySecs.Observe(took.Seconds())
+}
+
+// ObserveLookup implements dns.Observer.
+func (m *Metrics) ObserveLookup(typ string, source dns.Source) {
+	m.lookups.WithLabelValues(typ, string(source)).Inc()
+}
+
+// Reloaded counts a reload of the configuration.
+func (m *Metrics) Reloaded(err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.reloads.WithLabelValues(result).Inc()
+}
+
+// ErrDraining is what healthy returns while the daemon is stopping.
+var ErrDraining = errors.New("draining")
+
+// Handler serves /metrics, and /healthz: 200 "ok" as long as healthy returns nil, otherwise 503 and why.
+func (m *Metrics) Handler(healthy func() error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		status, text := http.StatusOK, "ok"
+		if err := healthy(); err != nil {
+			status, text = http.StatusServiceUnavailable, err.Error()
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(text + "\n"))
+	})
+	return mux
+}
+
+// counters makes a family of counters.
+func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "assay", Name: name, Help: help}, labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+// counter makes a counter.
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "assay", Name: name, Help: help})
+	m.registry.MustRegister(c)
+	return c
+}
+
+// gauge makes a gauge.
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "assay", Name: name, Help: help})
+	m.registry.MustRegister(g)
+	return g
+}
+
+// histogram makes a histogram.
+func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "assay", Name: name, Help: help, Buckets: buckets})
+	m.registry.MustRegister(h)
+	return h
+}
