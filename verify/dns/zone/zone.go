@@ -272,6 +272,9 @@ func wireKey(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if n == 0 {
+		return "", errors.New("no name") // "" is not the root
+	}
 	for i, b := range buf[:n] {
 		if 'A' <= b && b <= 'Z' {
 			buf[i] = b + 'a' - 'A'

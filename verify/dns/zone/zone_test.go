@@ -176,6 +176,7 @@ func TestParseErrors(t *testing.T) {
 		{"a.example. TXT \"x\"\nb.example. BOGUS x\n", `test.zone:2:17: not a TTL: "BOGUS"`},
 		{"a.example. A 192.0.2\n", `test.zone:1:20: bad A A: "192.0.2"`},
 		{"a.example. TIMEOUT\nb.example. MX x\n", `test.zone:2:15: bad MX Pref: "x"`},
+		{"  TXT \"no owner before\"\n", `test.zone: bad owner name ""`},
 		{"$INCLUDE /etc/passwd\n", `test.zone:1:20: $INCLUDE directive not allowed: "/etc/passwd"`},
 		{"a.example. CH TXT \"x\"\n", `test.zone: a.example. is of class CH, not IN`},
 		{"a.example. TYPE65281 \\# 1 00\n", `test.zone: a.example.: type 65281 is for this package's own use`},
@@ -191,6 +192,7 @@ func TestParseErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(world, "alias.example")
+	f.Add(" A ", "0") // a record without an owner
 	f.Add("$GENERATE 1-10 h$ A 192.0.2.$\n@ SERVFAIL\n", "h1")
 	f.Add("$ORIGIN \\000.\n* TXT (\n TIMEOUT )\n", "x.\x00")
 	f.Fuzz(func(t *testing.T, text, name string) {
