@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 
 	"assay/verify/dns"
 )
@@ -20,13 +19,13 @@ func (e *evaluation) target(ctx context.Context, spec macroString, domain string
 		return domain, nil
 	}
 	if len(spec) == 1 && spec[0].letter == 0 {
-		return strings.ToLower(fitName(spec[0].literal)), nil
+		return lowerName(fitName(spec[0].literal)), nil
 	}
 	name, err := e.expand(ctx, spec, domain, maxExpansion)
 	if err != nil && !errors.Is(err, errLongExpansion) {
 		return "", err
 	}
-	return strings.ToLower(fitName(name)), nil
+	return lowerName(fitName(name)), nil
 }
 
 // errLongExpansion means that the expansion is longer than it may be. What is returned beside it is its end.

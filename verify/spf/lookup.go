@@ -83,7 +83,7 @@ func (e *evaluation) pointers(ctx context.Context) ([]string, error) {
 	}
 	for _, name := range names[:min(len(names), maxNames)] {
 		if name = strings.TrimSuffix(name, "."); isQueryable(name) {
-			e.reverse = append(e.reverse, strings.ToLower(name))
+			e.reverse = append(e.reverse, lowerName(name))
 		}
 	}
 	e.reverseErr = err

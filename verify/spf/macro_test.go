@@ -140,6 +140,20 @@ func TestFitName(t *testing.T) {
 	}
 }
 
+// A local-part with a Kelvin sign does not become a name with a k.
+func TestLowerName(t *testing.T) {
+	for in, want := range map[string]string{"": "", "a.b": "a.b", "A.bZ[": "a.bz[", "\u212a.Example": "\u212a.example", "\xffA": "\xffa"} {
+		if got := lowerName(in); got != want {
+			t.Errorf("lowerName(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for name, want := range map[string]bool{"example.com": true, "a.example.com": true, "xexample.com": false, "com": false} {
+		if got := isWithin(name, "example.com"); got != want {
+			t.Errorf("isWithin(%q) = %v", name, got)
+		}
+	}
+}
+
 func TestIsQueryable(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a.example": true, "_spf.example": true, "a b.example": true, `a\b.example`: true, "foo:bar/baz.example.com": true,

@@ -87,10 +87,27 @@ func fitName(name string) string {
 	return name
 }
 
-// isWithin reports whether name is domain or a subdomain of it.
+// isWithin reports whether name is domain or a subdomain of it. Both are in lower case.
 func isWithin(name, domain string) bool {
-	n := len(name) - len(domain)
-	return n >= 0 && strings.EqualFold(name[n:], domain) && (n == 0 || name[n-1] == '.')
+	rest, ok := strings.CutSuffix(name, domain)
+	return ok && (rest == "" || rest[len(rest)-1] == '.')
+}
+
+// lowerName returns name with its US-ASCII letters in lower case. Names hold octets, not text (RFC 4343): a Unicode
+// mapping would turn the Kelvin sign of a local-part into a k.
+func lowerName(name string) string {
+	i := 0
+	for i < len(name) && name[i] == lower(name[i]) {
+		i++
+	}
+	if i == len(name) {
+		return name
+	}
+	b := []byte(name)
+	for ; i < len(b); i++ {
+		b[i] = lower(b[i])
+	}
+	return string(b)
 }
 
 // macroIP returns ip as the macro "i" shows it: dotted decimal, or for IPv6 the 32 nibbles separated by dots.

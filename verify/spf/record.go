@@ -59,7 +59,7 @@ func isRecord(s string) bool {
 // parseRecord parses the SPF record s, for which isRecord holds. A mistake anywhere makes the whole record invalid
 // (RFC 7208 Section 4.6).
 func parseRecord(s string) (*record, error) {
-	var r record
+	r := record{directives: make([]directive, 0, min(strings.Count(s, " "), 64))}
 	for term := range strings.SplitSeq(s[len(version):], " ") {
 		if term == "" {
 			continue
@@ -138,7 +138,7 @@ func parseDirective(term string) (directive, error) {
 	if n < 0 {
 		n = len(term)
 	}
-	d.mechanism = mechanism(strings.ToLower(term[:n]))
+	d.mechanism = mechanism(lowerName(term[:n]))
 	return d, d.parseArgument(term[n:])
 }
 

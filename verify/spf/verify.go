@@ -64,19 +64,18 @@ type evaluation struct {
 	explaining bool            // the result is known: lookups of the explanation do not count
 }
 
-// identify sets Domain and Sender of v. The answer says why there is nothing to check, or is "".
+// identify sets Domain and Sender of v. It returns why there is nothing to check, or "".
 func (e *evaluation) identify(v *Verification, in Input) string {
 	e.helo = in.Helo[:min(len(in.Helo), maxIdentity)]
 	if name, err := dns.Canonical(e.helo); err == nil && !strings.EqualFold(name, e.helo) {
 		e.helo = name // RFC 8616 Section 4: U-labels are converted before they get into macros
 	}
 	what, domain := "HELO name", in.Helo
-	e.local = postmaster
+	e.local, v.Sender = postmaster, postmaster+"@"+in.Helo
 	if v.Identity == MailFrom && in.MailFrom != "" {
-		what = "domain of MAIL FROM"
+		what, v.Sender = "domain of MAIL FROM", in.MailFrom
 		e.local, domain = splitSender(in.MailFrom)
 	}
-	v.Sender = e.local + "@" + domain
 	if len(e.local) > maxIdentity {
 		return "the local-part of MAIL FROM is too long"
 	}

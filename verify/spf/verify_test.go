@@ -101,7 +101,7 @@ func TestIdentities(t *testing.T) {
 		{name: "upper case and final dot", zone: record, in: Input{MailFrom: "User@EXAMPLE.Com."}, want: authres.Fail, sender: "User@example.com"},
 		{name: "U-labels", zone: record, in: Input{MailFrom: "user@MÜNCHEN.example"}, want: authres.Fail,
 			sender: "user@xn--mnchen-3ya.example"},
-		{name: "no domain", in: Input{MailFrom: "user"}, want: authres.None, reason: "empty", unlisted: true},
+		{name: "no domain", in: Input{MailFrom: "user"}, want: authres.None, sender: "user", reason: "empty", unlisted: true},
 		{name: "address literal", in: Input{MailFrom: "user@[192.0.2.1]"}, want: authres.None, unlisted: true},
 		{name: "HELO is an address literal", in: Input{Helo: "[192.0.2.1]"}, null: true, want: authres.None, unlisted: true},
 		{name: "HELO is an IPv6 literal", in: Input{Helo: "[IPv6:2001:db8::1]", Identity: Helo}, want: authres.None, unlisted: true},
@@ -432,5 +432,53 @@ func TestSteps(t *testing.T) {
 	big := newZone("example.com TXT v=spf1 " + strings.Repeat("ip4:1.2.3.4 ", 1000))
 	if v := Verify(t.Context(), big, Input{IP: v6, MailFrom: "x@example.com"}, Options{Explain: true}); len(v.Steps) != maxSteps+1 {
 		t.Errorf("%d steps", len(v.Steps))
+	}
+}
+
+// warm answers from answers that were made before.
+type warm struct {
+	dns.Resolver
+	texts map[string]dns.Answer[string]
+	addrs map[string]dns.Answer[netip.Addr]
+	mxs   map[string]dns.Answer[dns.MX]
+}
+
+func (w warm) LookupTXT(_ context.Context, name string) (dns.Answer[string], error) {
+	return w.texts[name], nil
+}
+
+func (w warm) LookupIP(_ context.Context, _, name string) (dns.Answer[netip.Addr], error) {
+	return w.addrs[name], nil
+}
+
+func (w warm) LookupMX(_ context.Context, name string) (dns.Answer[dns.MX], error) {
+	return w.mxs[name], nil
+}
+
+// BenchmarkVerify evaluates what a domain with its own servers and two senders of bulk mail publishes. The client is in
+// the last network of the last include.
+func BenchmarkVerify(b *testing.B) {
+	text := func(s ...string) dns.Answer[string] { return dns.Answer[string]{Records: s} }
+	networks := strings.Repeat("ip4:198.51.100.0/24 ip6:2001:db8:4000::/36 ", 8)
+	w := warm{
+		texts: map[string]dns.Answer[string]{
+			"example.com":             text("site-verification=0123456789abcdef", "v=spf1 a mx include:_spf.example.net include:_spf.example.org ~all"),
+			"_spf.example.net":        text("v=spf1 include:_netblocks.example.net include:_netblocks2.example.net ~all"),
+			"_netblocks.example.net":  text("v=spf1 " + networks + "~all"),
+			"_netblocks2.example.net": text("v=spf1 " + networks + "~all"),
+			"_spf.example.org":        text("v=spf1 " + networks + "ip4:192.0.2.0/24 -all"),
+		},
+		addrs: map[string]dns.Answer[netip.Addr]{
+			"example.com":      {Records: []netip.Addr{netip.MustParseAddr("203.0.113.1")}},
+			"mail.example.com": {Records: []netip.Addr{netip.MustParseAddr("203.0.113.2")}},
+		},
+		mxs: map[string]dns.Answer[dns.MX]{"example.com": {Records: []dns.MX{{Host: "mail.example.com"}}}},
+	}
+	in := Input{IP: netip.MustParseAddr("192.0.2.1"), Helo: "mail.example.org", MailFrom: "user@example.com"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := Verify(b.Context(), w, in, Options{}); v.Result != authres.Pass {
+			b.Fatal(v.Result, v.Reason)
+		}
 	}
 }
