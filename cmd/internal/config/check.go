@@ -62,7 +62,7 @@ func (r *reader) warn() {
 		}
 	}
 	for _, l := range c.Listen.Milter {
-		if host, _, err := net.SplitHostPort(l.Address); err == nil && strings.HasPrefix(l.Network, "inet") && exposed(host) {
+		if host, _, err := net.SplitHostPort(l.Address); err == nil && strings.HasPrefix(l.Network, "tcp") && exposed(host) {
 			r.at("listen.milter", "%s can be reached from other hosts, and the milter protocol has no authentication", l)
 		}
 	}

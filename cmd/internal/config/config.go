@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"assay/milter"
 )
 
 // DefaultPath is where the configuration is looked for when none is named. It need not exist.
@@ -37,7 +39,7 @@ type Config struct {
 
 // Listen says where Assay can be reached.
 type Listen struct {
-	Milter      []Listener
+	Milter      []milter.ListenAddress
 	SocketMode  uint32
 	SocketGroup string
 	Metrics     string

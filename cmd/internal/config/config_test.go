@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"assay/milter"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and the example file")
@@ -71,7 +73,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	c := loaded.Config
 	if c.Resolver.Timeout != 5*time.Second || c.Resolver.Retry != 3*time.Second || len(c.Trust.Networks) != 2 || c.Headers.Summary ||
-		c.Verify.DMARC.Overrides["example.com"] != OverrideNone || c.Listen.Milter[0] != (Listener{"inet6", "[::1]:8894"}) ||
+		c.Verify.DMARC.Overrides["example.com"] != OverrideNone || c.Listen.Milter[0] != (milter.ListenAddress{Network: "tcp6", Address: "[::1]:8894"}) ||
 		len(c.Identity.Domains) != 2 {
 		t.Errorf("got %+v", c)
 	}

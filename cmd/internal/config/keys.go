@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"assay/milter"
 )
 
 // rows is the table of keys: everything a configuration may hold, in the order of the example file. The decoder, the
@@ -21,8 +23,9 @@ func listenRows() []*key {
 		newKey("format", integer(1, 1), 1, func(c *Config) *int { return &c.Format },
 			"Version of this file's format."),
 		newSection("listen", "Where Assay can be reached."),
-		newKey("listen.milter", list[Listener]{listener()}, []Listener{{"inet", "127.0.0.1:8894"}},
-			func(c *Config) *[]Listener { return &c.Listen.Milter },
+		newKey("listen.milter", list[milter.ListenAddress]{listener()},
+			[]milter.ListenAddress{{Network: "tcp4", Address: "127.0.0.1:8894"}},
+			func(c *Config) *[]milter.ListenAddress { return &c.Listen.Milter },
 			"Where the MTA finds the milter, one listener or a list: inet:HOST:PORT, inet6:[::1]:PORT, unix:/PATH, or "+
 				"fd:NAME for a socket that systemd hands over (FileDescriptorName=NAME). The protocol has no authentication: "+
 				"listen on loopback or on a protected network only."),

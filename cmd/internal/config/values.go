@@ -11,72 +11,33 @@ import (
 	"strings"
 	"time"
 
+	"assay/milter"
 	"assay/verify/dns"
 )
 
-// A Listener is where a milter or an HTTP server listens.
-type Listener struct {
-	Network string // "inet", "inet6", "unix" or "fd"
-	Address string // HOST:PORT, [HOST]:PORT, a path, or the name of a socket handed over by systemd
-}
-
-// String returns the listener as it is written in the configuration.
-func (l Listener) String() string { return l.Network + ":" + l.Address }
-
 // listener reads the address of a milter socket.
-func listener() scalar[Listener] {
-	return scalar[Listener]{parse: parseListener, format: shown[Listener], described: described("string",
-		"pattern", "^(inet:|inet6:|unix:/|fd:).+$")}
+func listener() scalar[milter.ListenAddress] {
+	return scalar[milter.ListenAddress]{parse: parseListener, format: shown[milter.ListenAddress], described: described("string",
+		"pattern", "^(inet:|inet6:|(unix|local):/|fd:).+$")}
 }
 
 // parseListener reads inet:HOST:PORT, inet6:[HOST]:PORT, unix:PATH or fd:NAME.
-func parseListener(text string) (Listener, error) {
-	const forms = "inet:HOST:PORT, inet6:[HOST]:PORT, unix:/PATH or fd:NAME"
-	network, address, found := strings.Cut(text, ":")
-	if !found {
-		return Listener{}, errors.New("is not a listener: write " + forms)
-	}
-	l := Listener{network, address}
-	switch network {
-	case "inet", "inet6":
-		return l, checkInet(l)
-	case "unix", "local":
-		// sun_path holds 108 octets on Linux, the final NUL included (unix(7)).
-		if !strings.HasPrefix(address, "/") || len(address) > 107 {
-			return l, errors.New("needs an absolute path of at most 107 characters")
-		}
-		return Listener{"unix", address}, nil
-	case "fd":
-		if address == "" || strings.ContainsAny(address, ": \t") {
-			return l, errors.New("needs the name of a socket as in FileDescriptorName= of its systemd unit")
-		}
+func parseListener(text string) (milter.ListenAddress, error) {
+	l, err := milter.ParseListen(text)
+	if err == nil {
 		return l, nil
 	}
-	if _, err := checkHostPort(text); err == nil {
-		return l, fmt.Errorf("names no network (did you mean \"inet:%s\"?)", text)
+	if inner := errors.Unwrap(err); inner != nil { // without the text, which is shown already
+		err = inner
 	}
-	return l, fmt.Errorf("is of unknown kind %q: write %s", clip(network), forms)
-}
-
-// checkInet checks HOST:PORT of an internet listener.
-func checkInet(l Listener) error {
-	if port, host, found := strings.Cut(l.Address, "@"); found {
-		return fmt.Errorf("is the order of sendmail.cf (did you mean \"%s:%s\"?)", l.Network, net.JoinHostPort(host, port))
+	hint := ""
+	if host, err := checkHostPort(text); err == nil && host != "" {
+		hint = fmt.Sprintf(" (did you mean \"inet:%s\"?)", text)
+		if strings.Contains(host, ":") {
+			hint = fmt.Sprintf(" (did you mean \"inet6:%s\"?)", text)
+		}
 	}
-	host, err := checkHostPort(l.Address)
-	if err != nil {
-		return err
-	}
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case err != nil && strings.ContainsAny(host, ":[]%"):
-		return errors.New("has no valid host")
-	case err == nil && l.Network == "inet" && !ip.Is4():
-		return fmt.Errorf("is an IPv6 address (did you mean \"inet6:%s\"?)", l.Address)
-	case err == nil && l.Network == "inet6" && ip.Is4():
-		return fmt.Errorf("is an IPv4 address (did you mean \"inet:%s\"?)", l.Address)
-	}
-	return nil
+	return l, fmt.Errorf("is not a listener: %w%s", err, hint)
 }
 
 // checkHostPort splits HOST:PORT and checks the port.
