@@ -2,6 +2,7 @@ package spf
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -133,6 +134,14 @@ func (c chooser) input() Input {
 // FuzzVerify evaluates policies of generated zones: it ends, keeps every limit, and gives the same answer twice.
 func FuzzVerify(f *testing.F) {
 	f.Add([]byte("v=spf1 include:a.example.com -all"), "v=spf1 %{p} exists:%{l}", "a@b.example", "mail.example.org")
+	random := rand.New(rand.NewPCG(7208, 1))
+	for range 20 {
+		choices := make([]byte, 400)
+		for i := range choices {
+			choices[i] = byte(random.Uint32())
+		}
+		f.Add(choices, "", "", "")
+	}
 	f.Add([]byte{}, "v=spf1 a mx ptr include:example.com redirect=example.com", "", "")
 	f.Fuzz(func(t *testing.T, choices []byte, record, mailFrom, helo string) {
 		i := 0

@@ -17,7 +17,8 @@ const maxNames = 10
 // lookup puts one question to the resolver, within the budget. No records and no error mean that there are none; an
 // error is a stop with temperror (RFC 7208 Section 5). What a resolver cannot classify is temporary as well: permerror
 // would blame the domain owner for it.
-func lookup[T any](ctx context.Context, e *evaluation, qtype, name string, ask func() (dns.Answer[T], error)) ([]T, error) {
+func lookup[T any](ctx context.Context, e *evaluation, qtype, name string,
+	ask func() (dns.Answer[T], error)) ([]T, error) {
 	if e.queries >= e.opt.MaxQueries {
 		return nil, tempError(dns.ErrBudget, "the policy needs more than %d DNS queries", e.opt.MaxQueries)
 	}
@@ -113,8 +114,8 @@ func (e *evaluation) validate(ctx context.Context, name string) (bool, error) {
 	return ok, nil
 }
 
-// fatal returns err if it must end the evaluation even where RFC 7208 has DNS errors ignored: time or budget is used up,
-// and the answer would depend on how far we came.
+// fatal returns err if it must end the evaluation even where RFC 7208 has DNS errors ignored: time or budget is used
+// up, and the answer would depend on how far we came.
 func (e *evaluation) fatal(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, dns.ErrBudget) {
 		return err

@@ -74,7 +74,7 @@ func isQueryable(name string) bool {
 	return label > 0
 }
 
-// fitName removes a final dot, and labels from the left until name is not longer than 253 octets (RFC 7208 Section 7.3).
+// fitName removes a final dot, and labels from the left until name has no more than 253 octets (RFC 7208 Section 7.3).
 func fitName(name string) string {
 	name = strings.TrimSuffix(name, ".")
 	for len(name) > maxName {

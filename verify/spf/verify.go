@@ -67,7 +67,7 @@ type evaluation struct {
 // identify sets Domain and Sender of v. It returns why there is nothing to check, or "".
 func (e *evaluation) identify(v *Verification, in Input) string {
 	e.helo = in.Helo[:min(len(in.Helo), maxIdentity)]
-	if name, err := dns.Canonical(e.helo); err == nil && !strings.EqualFold(name, e.helo) {
+	if name, err := dns.Canonical(e.helo); err == nil && name != lowerName(e.helo) {
 		e.helo = name // RFC 8616 Section 4: U-labels are converted before they get into macros
 	}
 	what, domain := "HELO name", in.Helo

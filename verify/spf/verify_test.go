@@ -279,6 +279,8 @@ func TestLimits(t *testing.T) {
 		{name: "a match before the limit", zone: z(a(10)+"ip4:192.0.2.1 a -all", addr), want: authres.Pass},
 		{name: "p counts once", zone: z(strings.Repeat("exists:%{p}.%{p}.b.example ", 5)+"-all", "unknown.unknown.b.example TIMEOUT"), want: authres.TempError, lookups: 2},
 		{name: "p is the eleventh", zone: z(a(9)+"exists:%{p}.b.example -all", addr), want: authres.PermError, reason: "more than 10 terms"},
+		{name: "p of an include is the eleventh", zone: z(a(9)+"include:%{p}.b.example -all", addr), want: authres.PermError, reason: "more than 10 terms"},
+		{name: "p of a redirect is the eleventh", zone: z(a(9)+"redirect=%{p}.b.example", addr), want: authres.PermError, reason: "more than 10 terms"},
 		{name: "two voids", zone: z("a:x.example a:y.example -all"), want: authres.Fail, voids: 2},
 		{name: "three voids", zone: z("a:x.example mx:y.example exists:z.example -all"), want: authres.PermError, reason: "more than 2 terms"},
 		{name: "empty answers are void", zone: z("a mx exists:b.example -all", "b.example TXT x"), want: authres.PermError},
@@ -293,6 +295,7 @@ func TestLimits(t *testing.T) {
 		{name: "queries", zone: z(strings.Repeat("mx ", 9)+"-all", mx10...), in: Input{IP: netip.MustParseAddr("203.0.113.1")}, want: authres.TempError,
 			reason: "more than 40 DNS queries"},
 		{name: "queries before ptr", zone: z("ptr -all"), opt: Options{MaxQueries: 1}, want: authres.TempError, reason: "more than 1 DNS queries"},
+		{name: "queries within ptr", zone: z("ptr -all", "1.2.0.192.in-addr.arpa PTR a.example.com"), opt: Options{MaxQueries: 2}, want: authres.TempError},
 		{name: "queries before p", zone: z("exists:%{p}.b.example -all"), opt: Options{MaxQueries: 1}, want: authres.TempError},
 	})
 }
@@ -326,6 +329,9 @@ func TestExplanation(t *testing.T) {
 		{name: "name that cannot be", zone: []string{"example.com TXT v=spf1 -all exp=%{h}"}, in: Input{Helo: "x"}, want: authres.Fail, asked: []string{"TXT example.com"}},
 		{name: "not for softfail", zone: []string{"example.com TXT v=spf1 ~all exp=why.example.com"}, want: authres.SoftFail, asked: []string{"TXT example.com"}},
 		{name: "not wanted", zone: z("one"), opt: Options{NoExplanation: true}, want: authres.Fail, asked: []string{"TXT example.com"}},
+		{name: "budget is used up by p", zone: []string{"example.com TXT v=spf1 -all exp=%{p}.example"}, opt: Options{MaxQueries: 1}, want: authres.Fail},
+		{name: "p does not count", zone: []string{"example.com TXT v=spf1 -all exp=%{p}.example", "unknown.example TXT %{p}"}, want: authres.Fail,
+			explain: "unknown", asked: []string{"TXT example.com", "PTR 1.2.0.192.in-addr.arpa", "TXT unknown.example"}},
 		{name: "budget is used up", zone: z("one"), opt: Options{MaxQueries: 1}, want: authres.Fail, asked: []string{"TXT example.com"}},
 	})
 }
