@@ -160,31 +160,32 @@ func remembered[T any](ctx context.Context, c *Cache, k key) (Answer[T], error, 
 	if err := ctx.Err(); err != nil {
 		return Answer[T]{}, err, true
 	}
-	now := c.opt.Now()
 	s := c.shard(k)
 	s.mu.Lock()
-	e := s.get(k)
-	if e == nil {
-		s.mu.Unlock()
-		return Answer[T]{}, nil, false
-	}
-	value, failure, expires := e.value, e.failure, e.expires
-	stale := now.Before(e.staleUntil) && now.Before(e.retryAt)
+	a, err, source := peek[T](s, k, c.opt.Now())
 	s.mu.Unlock()
-	switch {
-	case now.Before(expires) && failure != nil:
-		c.observe(k, SourceHit)
-		return Answer[T]{}, failure, true
-	case now.Before(expires):
-		c.observe(k, SourceHit)
-		a := *value.(*Answer[T])
-		a.TTL, a.Cached = expires.Sub(now), true
-		return a, nil, true
-	case stale:
-		c.observe(k, SourceStale)
-		return staleAnswer(value.(*Answer[T])), nil, true
+	if source == SourceMiss {
+		return a, err, false
 	}
-	return Answer[T]{}, nil, false
+	c.observe(k, source)
+	return a, err, true
+}
+
+// peek reads an entry; without one that is to be used now, the source is SourceMiss. The caller holds the shard's mu.
+func peek[T any](s *shard, k key, now time.Time) (Answer[T], error, Source) {
+	e := s.get(k)
+	switch {
+	case e == nil:
+	case now.Before(e.expires) && e.failure != nil:
+		return Answer[T]{}, e.failure, SourceHit
+	case now.Before(e.expires):
+		a := *e.value.(*Answer[T])
+		a.TTL, a.Cached = e.expires.Sub(now), true
+		return a, nil, SourceHit
+	case now.Before(e.staleUntil) && now.Before(e.retryAt):
+		return staleAnswer(e.value.(*Answer[T])), nil, SourceStale
+	}
+	return Answer[T]{}, nil, SourceMiss
 }
 
 // staleAnswer marks an expired answer.
@@ -221,6 +222,12 @@ func ask[T any](ctx context.Context, c *Cache, k key, fetch func(context.Context
 	s.mu.Lock()
 	f, shared := s.flights[k]
 	if !shared {
+		// A flight may have landed since the caller looked.
+		if a, err, source := peek[T](s, k, c.opt.Now()); source != SourceMiss {
+			s.mu.Unlock()
+			c.observe(k, source)
+			return a, err
+		}
 		if !c.board() {
 			s.mu.Unlock()
 			return Answer[T]{}, &Failure{Name: k.printable(), Type: k.typ(), Cause: "the cache is closed", Class: ErrTemporary}
@@ -310,17 +317,18 @@ func fly[T any](c *Cache, k key, f *flight, fetch func(context.Context) (Answer[
 	f.value, f.err = &a, err
 	s := c.shard(k)
 	s.mu.Lock()
-	if err == nil {
-		c.keepAnswer(s, k, &a, a.TTL, size(a.Records))
-	} else {
+	switch {
+	case err != nil:
 		c.keepFailure(s, k, err)
+	case !a.Stale: // else the inner resolver is a cache as well, and keeps the answer
+		c.keepAnswer(s, k, &a, a.TTL, size(a.Records))
 	}
 	delete(s.flights, k)
 	s.mu.Unlock()
 	close(f.done)
 }
 
-// keepAnswer remembers an answer. An answer that was stale already, because the inner resolver is a cache as well, is not.
+// keepAnswer remembers an answer.
 func (c *Cache) keepAnswer(s *shard, k key, value any, ttl time.Duration, bytes int64) {
 	ttl = min(max(ttl, c.opt.MinTTL), c.opt.MaxTTL)
 	if ttl <= 0 {

@@ -13,12 +13,13 @@ type Failure struct {
 	Name   string        // as asked, escaped as in a master file, without the final dot
 	Type   string        // "TXT", "A", "AAAA", "MX" or "PTR"
 	Cause  string        // what happened, for people; "" if the class says it all
+	Detail string        // more than Cause, for the administrator: it names the servers; may be ""
 	Class  error         // ErrNotFound, ErrNXDomain, ErrTemporary or ErrBudget
 	TTL    time.Duration // how long a negative answer holds (RFC 2308 Section 5); 0 for a temporary failure
 	Cached bool          // remembered by a Cache
 }
 
-// Error returns one line of printable ASCII.
+// Error returns one line of printable ASCII. It may be shown to everyone: Detail is not in it.
 func (f *Failure) Error() string {
 	var b strings.Builder
 	b.WriteString("dns: ")

@@ -225,8 +225,14 @@ func perform[T any](ctx context.Context, m *Memo, c *call, fetch func(context.Co
 func learn[T any](a Answer[T], err error) *Question {
 	if err != nil {
 		var f *Failure
-		cached := errors.As(err, &f) && f.Cached
-		return &Question{Err: err.Error(), Cached: cached}
+		if !errors.As(err, &f) {
+			return &Question{Err: err.Error()}
+		}
+		q := &Question{Err: f.Error(), Cached: f.Cached}
+		if f.Detail != "" {
+			q.Err += " (" + f.Detail + ")"
+		}
+		return q
 	}
 	q := &Question{TTL: a.TTL, Cached: a.Cached, Secure: a.Secure, Stale: a.Stale}
 	for _, r := range a.Records {

@@ -124,6 +124,9 @@ func (s *Stub) resolve(ctx context.Context, name string, qtype uint16, fail *Fai
 				return rrset{}, err
 			}
 			fail.Class, fail.Cause = ErrTemporary, err.Error()
+			if u, ok := err.(*unanswered); ok {
+				fail.Detail = u.detail
+			}
 			return rrset{}, fail
 		}
 		c.secure = c.secure && s.trustAD && m.AuthenticatedData

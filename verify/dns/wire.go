@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -232,17 +233,27 @@ func (r *race) drain() {
 
 // failure says of every server that was asked why it gave no answer.
 func (r *race) failure() error {
-	var causes []string
+	var causes, details []string
 	for i, s := range r.servers {
-		switch {
-		case s.err != nil:
-			causes = append(causes, s.err.Error()+" from "+r.wire.servers[i].addr)
-		case s.tries > 0:
-			causes = append(causes, errTimeout.Error()+" from "+r.wire.servers[i].addr)
+		if s.tries == 0 {
+			continue
 		}
+		cause := errTimeout.Error()
+		if s.err != nil {
+			cause = s.err.Error()
+		}
+		if !slices.Contains(causes, cause) {
+			causes = append(causes, cause)
+		}
+		details = append(details, cause+" from "+r.wire.servers[i].addr)
 	}
-	return errors.New(strings.Join(causes, "; "))
+	return &unanswered{strings.Join(causes, "; "), strings.Join(details, "; ")}
 }
+
+// An unanswered question has a cause for everyone, and a detail that names the servers.
+type unanswered struct{ cause, detail string }
+
+func (u *unanswered) Error() string { return u.cause }
 
 // try asks one server: with EDNS, without if it does not know that, and over TCP if the answer was cut off. It never
 // panics, whatever the server sends.
