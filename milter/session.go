@@ -119,7 +119,7 @@ func (s *session) Header(string, string, *milter.Modifier) (milter.Response, err
 		return r, nil
 	}
 	if s.tx.begun {
-		return s.decide(errProtocol, replyProtocol), nil
+		return s.misplaced("header field"), nil
 	}
 	name, value, ok := parseField(s.wire.payload())
 	if !ok {
@@ -153,7 +153,7 @@ func (s *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Respon
 		return r, nil
 	}
 	if s.tx.begun {
-		return s.decide(errProtocol, replyProtocol), nil
+		return s.misplaced("end of header"), nil
 	}
 	r, _ := s.begin()
 	return r, nil
@@ -285,6 +285,12 @@ func (s *session) close(cause error) {
 	}
 	s.abort()
 	s.server.remove(s)
+}
+
+// misplaced answers a command that must not come at this point of the message.
+func (s *session) misplaced(what string) response {
+	s.protocolError(what + " out of order")
+	return s.decide(errProtocol, replyProtocol)
 }
 
 // outOfOrder answers a command that has no message to belong to.
