@@ -1,0 +1,106 @@
+package dkim
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// Constants for looking at the eight octets of a word at once.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// below has the high bit set in those octets of v that are less than n, where n is at most 0x80. It may also be set in
+// an octet equal to n that follows, in order of significance, one that is less.
+func below(v, n uint64) uint64 { return (v - n*ones) &^ v }
+
+// appendRelaxed appends the relaxed form of p, which begins and ends with data, to dst. dst has room for twice the
+// octets of p and eight more.
+func appendRelaxed(dst, p []byte) []byte {
+	o := len(dst)
+	dst = dst[:o+2*len(p)+8]
+	dst[o] = p[0]
+	o++
+	for len(p) > 8 {
+		before := binary.LittleEndian.Uint64(p)
+		x := binary.LittleEndian.Uint64(p[1:9])
+		// Most words of a text are done here: no control character, no two blanks in a row.
+		if (below(x, '!')&below(before, '!')|below(x, ' '))&highs == 0 || relaxed(before, x) {
+			binary.LittleEndian.PutUint64(dst[o:o+8], x)
+			o += 8
+		} else {
+			o = relaxInto(dst, o, p[:9])
+		}
+		p = p[8:]
+	}
+	return dst[:relaxInto(dst, o, p)]
+}
+
+// relaxed reports whether the octets of x are their own relaxed form. Those of before are one place further to the
+// front. It may say no where it should say yes; a LF at the beginning of x depends on what was before its CR.
+func relaxed(before, x uint64) bool {
+	tab := below(x^'\t'*ones, 1)
+	blanks := (below(before^' '*ones, 1) | below(before^'\t'*ones, 1)) & below(x, '!')
+	r := before ^ '\r'*ones
+	cr := ^((r&^highs + ^uint64(highs)) | r) // exactly the CRs
+	lf := below(x^'\n'*ones, 1) &^ cr
+	return (tab|blanks|lf)&highs == 0 && byte(x) != '\n'
+}
+
+// relaxInto writes the relaxed form of p[1:] to dst at o, where that of the octets before, up to p[0], ends. It returns
+// where the form ends now.
+func relaxInto(dst []byte, o int, p []byte) int {
+	before := white(p[0])
+	for _, b := range p[1:] {
+		if b == '\n' {
+			if dst[o-1] == '\r' {
+				o--
+			}
+			if dst[o-1] == ' ' {
+				o--
+			}
+			dst[o], dst[o+1] = '\r', '\n'
+			o, before = o+2, 0
+			continue
+		}
+		// Without branches: which octets are white space is what a processor cannot predict.
+		w := white(b)
+		dst[o] = b ^ (b^' ')&-byte(w)
+		o += int(1 - w&before)
+		before = w
+	}
+	return o
+}
+
+// white returns 1 for SP and TAB, and 0 for everything else.
+func white(b byte) uint32 { return ((uint32(b^' ') - 1) | (uint32(b^'\t') - 1)) >> 31 }
+
+// bareLF returns the offset of the first LF of p without CR before it, or len(p).
+func bareLF(p []byte) int {
+	for i := 0; i < len(p); {
+		k := bytes.IndexByte(p[i:], '\n')
+		if k < 0 {
+			break
+		}
+		i += k
+		if i == 0 || p[i-1] != '\r' {
+			return i
+		}
+		i++
+	}
+	return len(p)
+}
+
+// appendSimple appends the simple form of p to dst: it makes a CRLF of a bare LF. p ends with data.
+func appendSimple(dst, p []byte) []byte {
+	before := byte(0)
+	for _, b := range p {
+		if b == '\n' && before != '\r' {
+			dst = append(dst, '\r')
+		}
+		dst = append(dst, b)
+		before = b
+	}
+	return dst
+}
