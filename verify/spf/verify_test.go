@@ -329,6 +329,8 @@ func TestExplanation(t *testing.T) {
 		{name: "name that cannot be", zone: []string{"example.com TXT v=spf1 -all exp=%{h}"}, in: Input{Helo: "x"}, want: authres.Fail, asked: []string{"TXT example.com"}},
 		{name: "not for softfail", zone: []string{"example.com TXT v=spf1 ~all exp=why.example.com"}, want: authres.SoftFail, asked: []string{"TXT example.com"}},
 		{name: "not wanted", zone: z("one"), opt: Options{NoExplanation: true}, want: authres.Fail, asked: []string{"TXT example.com"}},
+		{name: "p after ten lookups", zone: []string{"example.com TXT v=spf1 " + strings.Repeat("a ", 10) + "-all exp=%{p}.example", "example.com A 198.51.100.1",
+			"unknown.example TXT it"}, want: authres.Fail, explain: "it", lookups: 10},
 		{name: "budget is used up by p", zone: []string{"example.com TXT v=spf1 -all exp=%{p}.example"}, opt: Options{MaxQueries: 1}, want: authres.Fail},
 		{name: "p does not count", zone: []string{"example.com TXT v=spf1 -all exp=%{p}.example", "unknown.example TXT %{p}"}, want: authres.Fail,
 			explain: "unknown", asked: []string{"TXT example.com", "PTR 1.2.0.192.in-addr.arpa", "TXT unknown.example"}},
