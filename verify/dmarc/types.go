@@ -24,16 +24,18 @@ type Evaluation struct {
 	OrgDomain    string         // organizational domain of Domain
 	PolicyDomain string         // where the record was found, "" without a record
 	Record       string         // the record as published
-	Published    Policy         // the policy that applies to this message before t= (p, sp or np)
-	Policy       Policy         // what the owner asks for: Published, one level lower under t=y
+	Published    Policy         // the policy that applies to this message before t= (p, sp or np); "" without a record
+	Policy       Policy         // what is to be applied if the result is fail, see Evaluate; "" on none, temperror, permerror
 	Testing      bool           // t=y
 	StrictSPF    bool           // aspf=s
 	StrictDKIM   bool           // adkim=s
 	SPFAligned   bool           // SPF passed for an aligned MAIL FROM domain
 	DKIMAligned  bool           // at least one signature passed for an aligned d=
 	DKIMDomain   string         // d= of the signature that aligned first
-	Override     string         // local override reason as RFC 9990 names them, "" for none
+	Override     string         // why Policy is not Published, with RFC 9990's words; "" when it is, or on pass
+	Overrider    string         // the domain of the Override, or the forwarder, that Override is about
 	Discovery    string         // "treewalk" or "psl"
+	Difference   string         // with Options.Discovery "both": what PSL discovery would have changed, "" for nothing
 	ReportURIs   []string       // rua= URIs of the record, syntactically valid ones
 	Steps        []string       // every step in words, if Options.Explain
 }
