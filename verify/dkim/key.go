@@ -70,7 +70,7 @@ func (k *Key) parsePublic(p string) error {
 		// RFC 6376 Section 3.6.1: an empty value means that the key has been revoked.
 		return errors.New("the key has been revoked")
 	}
-	der, err := decode(p)
+	der, err := DecodeBase64(p)
 	if err != nil {
 		return errors.New("p= is not base64")
 	}

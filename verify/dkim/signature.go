@@ -299,12 +299,12 @@ func (s *Signature) parseMethod(Options) *Problem {
 // parseHashes reads bh= and b=.
 func (s *Signature) parseHashes(Options) *Problem {
 	v, _ := s.Tags.Get("bh")
-	hash, err := decode(v)
+	hash, err := DecodeBase64(v)
 	if err != nil {
 		return permerror("bh= is not base64")
 	}
 	v, _ = s.Tags.Get("b")
-	value, err := decode(v)
+	value, err := DecodeBase64(v)
 	if err != nil {
 		return permerror("b= is not base64")
 	}

@@ -175,9 +175,9 @@ func has(s, item string) bool {
 	return false
 }
 
-// decode decodes base64 with folding white space anywhere in it. Padding may be missing: in the base64string of RFC 6376
+// DecodeBase64 decodes base64 with folding white space anywhere in it. Padding may be missing: in the base64string of RFC 6376
 // Section 2.10 it is optional.
-func decode(s string) ([]byte, error) {
+func DecodeBase64(s string) ([]byte, error) {
 	s = compact(s)
 	for i := 0; i < 2; i++ {
 		s = strings.TrimSuffix(s, "=")

@@ -1,0 +1,124 @@
+package arc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"assay/verify/authres"
+	"assay/verify/dns"
+	"assay/verify/message"
+)
+
+// vectors returns the folder of the foreign test vectors, and skips the test where they are not.
+func vectors(t *testing.T, name string) string {
+	t.Helper()
+	root := os.Getenv("ASSAY_VECTORS")
+	if root == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dir != filepath.Dir(dir) {
+			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+				root = filepath.Join(filepath.Dir(dir), "shared", "vectors")
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	dir := filepath.Join(root, "auth", name)
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("NOT RUN: no vectors at %s (set ASSAY_VECTORS)", dir)
+	}
+	return dir
+}
+
+// records is a resolver that knows some TXT records.
+type records map[string]string
+
+var errServer = fmt.Errorf("%w: SERVFAIL", dns.ErrTemporary)
+
+func (r records) LookupTXT(_ context.Context, name string) (dns.Answer[string], error) {
+	switch v, ok := r[name]; {
+	case !ok:
+		return dns.Answer[string]{}, dns.ErrNXDomain
+	case v == "SERVFAIL":
+		return dns.Answer[string]{}, errServer
+	default:
+		return dns.Answer[string]{Records: []string{v}}, nil
+	}
+}
+
+var errUnexpected = errors.New("a question that ARC does not ask")
+
+func (records) LookupIP(context.Context, string, string) (dns.Answer[netip.Addr], error) {
+	return dns.Answer[netip.Addr]{}, errUnexpected
+}
+
+func (records) LookupMX(context.Context, string) (dns.Answer[dns.MX], error) {
+	return dns.Answer[dns.MX]{}, errUnexpected
+}
+
+func (records) LookupPTR(context.Context, netip.Addr) (dns.Answer[string], error) {
+	return dns.Answer[string]{}, errUnexpected
+}
+
+// read returns a message from its text, LF or CRLF.
+func read(t testing.TB, text string) *message.Message {
+	t.Helper()
+	m, err := message.Read(strings.NewReader(text), message.Envelope{ReceivedAt: time.Unix(1500000000, 0)}, message.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// A suite is one group of the ValiMail ARC test suite.
+type suite struct {
+	Description string
+	Records     map[string]string `json:"txt-records"`
+	Tests       map[string]struct {
+		Description string
+		Message     string
+		CV          string
+	}
+}
+
+func suites(t *testing.T) []suite {
+	data, err := os.ReadFile(filepath.Join(vectors(t, "arc-valimail"), "arc-validation-tests.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []suite
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// The tests whose expectation the RFCs contradict.
+var disputed = map[string]string{}
+
+func TestValiMail(t *testing.T) {
+	run := 0
+	for _, group := range suites(t) {
+		for name, test := range group.Tests {
+			run++
+			want := authres.Result(strings.ToLower(test.CV))
+			v := Verify(t.Context(), records(group.Records), read(t, test.Message), Options{Explain: true})
+			if v.Result != want {
+				t.Errorf("%s: %s: %q, want %q: %s", group.Description, name, v.Result, want, v.Reason)
+			}
+		}
+	}
+	t.Logf("%d tests", run)
+}
