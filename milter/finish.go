@@ -15,27 +15,33 @@ import (
 // maxBodyPacket is MILTER_CHUNK_SIZE, what both MTAs themselves send at most.
 const maxBodyPacket = milter.MaxBodyChunk
 
-// Body is the end of a message: it has it handled, carries out the plan and answers. The answer is written here and not by
-// go-milter, because only then the handler can be told whether it was sent.
-func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
-	s.macros.event(byte(milter.CodeEOB))
-	r, final := s.receiving("end of message")
-	if !final && !s.tx.begun {
-		r, final = s.begin()
-	}
-	if final {
-		s.answer(r)
-	} else {
+// endOfMessage has the message handled, carries out the plan and answers. What was written is sent before the message is
+// settled: only then the handler can be told whether it arrived, and only then a draining server may close the connection.
+func (s *session) endOfMessage(m *milter.Modifier) {
+	if r := s.contained(s.complete); r == proceed() {
 		s.conclude(m)
+	} else {
+		s.finish(r)
 	}
 	if s.tx != nil {
 		s.leave()
 	}
 	s.macros.forget(messageStages)
-	return nil, nil
 }
 
-// conclude has the message handled and answers it.
+// complete makes sure that there is a message and that the handler has begun it. It answers proceed, or finally.
+func (s *session) complete() response {
+	s.macros.event(byte(milter.CodeEOB))
+	if r, final := s.receiving("end of message"); final {
+		return r
+	}
+	if !s.tx.begun {
+		return s.begin()
+	}
+	return proceed()
+}
+
+// conclude has the message handled, answers it and settles it.
 func (s *session) conclude(m *milter.Modifier) {
 	p, abandoned, err := s.analyse()
 	if err == nil {
@@ -43,7 +49,7 @@ func (s *session) conclude(m *milter.Modifier) {
 	}
 	if err != nil {
 		s.report(err)
-		s.answer(replyWith(replyTo(err)))
+		s.finish(replyWith(replyTo(err)))
 		if !abandoned {
 			s.report(s.tx.settle(err))
 		}
@@ -51,15 +57,15 @@ func (s *session) conclude(m *milter.Modifier) {
 	}
 	if p.Verdict == plan.Accept {
 		s.edit(m, p.Ops)
-		err = s.answer(proceed())
+		err = s.finish(proceed())
 	} else {
-		err = s.answer(replyWith(finalReply(p)))
+		err = s.finish(replyWith(finalReply(p)))
 	}
 	s.report(s.tx.settle(err))
 }
 
-// answer sends everything that is pending and then r.
-func (s *session) answer(r response) error {
+// finish writes r and sends everything that was written.
+func (s *session) finish(r response) error {
 	s.wire.send(r)
 	return s.wire.Flush()
 }

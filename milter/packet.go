@@ -17,20 +17,11 @@ const (
 	actProgress     = 'p' // SMFIR_PROGRESS
 )
 
-// A response is an answer that keeps the session. go-milter replaces its backend after any response that does not
-// continue, and with it everything that is known of the connection.
+// A response is one packet to the MTA.
 type response struct {
 	code byte
 	data string
 }
-
-// Response implements milter.Response.
-func (r response) Response() *milter.Message {
-	return &milter.Message{Code: r.code, Data: []byte(r.data)}
-}
-
-// Continue implements milter.Response. It always keeps the backend.
-func (response) Continue() bool { return true }
 
 // proceed is the answer that lets the MTA go on.
 func proceed() response { return response{code: byte(milter.ActContinue)} }

@@ -237,7 +237,7 @@ func (s *Server) serve(conn net.Conn) {
 	s.count(EventConnection, 1)
 	// One library server per connection: its NewMilter then returns the one backend of this connection, and its Close,
 	// which races with Serve, is never needed. Serve starts the session and returns.
-	library := milter.Server{NewMilter: func() milter.Milter { return session }}
+	library := milter.Server{NewMilter: func() milter.Milter { return backend{session} }}
 	library.Serve(&oneShot{conn: session.wire})
 }
 

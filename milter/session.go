@@ -4,15 +4,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
-	"net/textproto"
 	"strings"
 
 	"github.com/emersion/go-milter"
 )
 
-// A session is one connection of an MTA, and the go-milter backend of it. All its methods run in one goroutine. It outlives
-// the messages, which share what is known of the connection.
+// A session is one connection of an MTA. All its methods run in one goroutine. It outlives the messages, which share what is
+// known of the connection.
 type session struct {
 	server *Server
 	wire   *wire
@@ -24,8 +22,6 @@ type session struct {
 	helo    string
 	tx      *transaction // the message that is being received, nil between messages
 }
-
-var _ milter.Milter = (*session)(nil)
 
 // consume answers the packets that go-milter cannot: the negotiation, macros, and commands unknown to it.
 func (s *session) consume(code byte, payload []byte) (bool, error) {
@@ -64,67 +60,85 @@ func (s *session) negotiate(offer []byte) error {
 	return err
 }
 
-// Connect notes the SMTP client.
-func (s *session) Connect(string, string, uint16, net.IP, *milter.Modifier) (milter.Response, error) {
+// contained returns what f answers. After a panic it settles the message instead; the connection and the messages to come
+// are none the worse for it.
+func (s *session) contained(f func() response) (r response) {
+	err := func() (err error) {
+		defer contain(&err, "session")
+		r = f()
+		return nil
+	}()
+	switch {
+	case err == nil:
+		return r
+	case s.tx != nil:
+		return s.failed(err)
+	}
+	s.report(err)
+	return replyWith(replyFailed)
+}
+
+// connect notes the SMTP client.
+func (s *session) connect() response {
 	s.macros.event(byte(milter.CodeConn))
 	c, ok := parseConnect(s.wire.payload())
 	if !ok {
 		s.protocolError("CONNECT without a valid address")
 	}
 	s.client = c
-	return proceed(), nil
+	return proceed()
 }
 
-// Helo notes the client's name. It comes twice with STARTTLS, the second time with the macros of the encryption.
-func (s *session) Helo(string, *milter.Modifier) (milter.Response, error) {
+// greet notes the client's name. It comes twice with STARTTLS, the second time with the macros of the encryption.
+func (s *session) greet() response {
 	s.macros.event(byte(milter.CodeHelo))
 	s.helo = parseText(s.wire.payload())
-	return proceed(), nil
+	return proceed()
 }
 
-// MailFrom starts a message. Sendmail sends no ABORT between messages, so it also ends the one before.
-func (s *session) MailFrom(string, *milter.Modifier) (milter.Response, error) {
+// mail starts a message. Sendmail sends no ABORT between messages, so it also ends the one before.
+func (s *session) mail() response {
 	s.settle(ErrAborted)
 	s.macros.forget(strings.TrimPrefix(messageStages, "M"))
 	s.macros.event(byte(milter.CodeMail))
 	if s.server.draining() {
-		return replyWith(replyDraining), nil
+		return replyWith(replyDraining)
 	}
 	path, args := parsePath(s.wire.payload())
 	s.tx = newTransaction(s.server.ctx, s.server.opt.Message, path, args)
-	return proceed(), nil
+	return proceed()
 }
 
-// RcptTo adds a recipient. It never refuses one for good: for mail of sendmail(1) Postfix takes that for a mistake in its
+// recipient adds a recipient. It never refuses one for good: for mail of sendmail(1) Postfix takes that for a mistake in its
 // configuration.
-func (s *session) RcptTo(string, *milter.Modifier) (milter.Response, error) {
+func (s *session) recipient() response {
 	s.macros.event(byte(milter.CodeRcpt))
 	switch {
 	case s.server.draining():
-		return replyWith(replyDraining), nil
+		return replyWith(replyDraining)
 	case s.tx == nil || s.tx.data:
-		return s.outOfOrder("RCPT"), nil
+		return s.outOfOrder("RCPT")
 	case len(s.tx.env.RcptTo) >= s.server.opt.MaxRecipients:
-		return replyWith(replyTooManyRecipients), nil
+		return replyWith(replyTooManyRecipients)
 	}
 	path, _ := parsePath(s.wire.payload())
 	s.tx.env.RcptTo = append(s.tx.env.RcptTo, path)
-	return proceed(), nil
+	return proceed()
 }
 
-// Header adds a header field.
-func (s *session) Header(string, string, *milter.Modifier) (milter.Response, error) {
+// field adds a header field.
+func (s *session) field() response {
 	s.macros.event(byte(milter.CodeHeader))
 	if r, final := s.receiving("header"); final {
-		return r, nil
+		return r
 	}
 	if s.tx.begun {
-		return s.misplaced("header field"), nil
+		return s.misplaced("header field")
 	}
 	name, value, ok := parseField(s.wire.payload())
 	if !ok {
 		s.server.count(EventBadHeader, 1)
-		return s.decide(ErrMalformed, replyMalformed), nil
+		return s.decide(ErrMalformed, replyMalformed)
 	}
 	if !s.granted.leadingSpace() {
 		value = withBlank(value)
@@ -132,9 +146,9 @@ func (s *session) Header(string, string, *milter.Modifier) (milter.Response, err
 	s.tx.builder.AddField(name, value)
 	if err := s.tx.builder.Exceeded(); err != nil {
 		s.server.count(EventHeaderLimit, 1)
-		return s.decide(errors.Join(ErrLimit, err), replyHeaderLimit), nil
+		return s.decide(errors.Join(ErrLimit, err), replyHeaderLimit)
 	}
-	return proceed(), nil
+	return proceed()
 }
 
 // withBlank puts back the blank behind the colon that an MTA without SMFIP_HDR_LEADSPC has taken away. Whether there was one
@@ -146,27 +160,25 @@ func withBlank(value []byte) []byte {
 	return append([]byte{' '}, value...)
 }
 
-// Headers completes the header.
-func (s *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
+// endOfHeader completes the header.
+func (s *session) endOfHeader() response {
 	s.macros.event(byte(milter.CodeEOH))
 	if r, final := s.receiving("end of header"); final {
-		return r, nil
+		return r
 	}
 	if s.tx.begun {
-		return s.misplaced("end of header"), nil
+		return s.misplaced("end of header")
 	}
-	r, _ := s.begin()
-	return r, nil
+	return s.begin()
 }
 
-// begin has the handler begin. It reports true if the answer is final.
-func (s *session) begin() (r response, final bool) {
+// begin has the handler begin. It answers proceed, or finally.
+func (s *session) begin() response {
 	s.completeEnvelope()
-	err := s.tx.begin(s.server.handler)
-	if err == nil {
-		return proceed(), false
+	if err := s.tx.begin(s.server.handler); err != nil {
+		return s.failed(err)
 	}
-	return s.failed(err), true
+	return proceed()
 }
 
 // completeEnvelope fills in what is known at the end of the header.
@@ -181,19 +193,19 @@ func (s *session) completeEnvelope() {
 	env.ReceivedAt = s.server.opt.Now()
 }
 
-// BodyChunk adds octets of the body.
-func (s *session) BodyChunk([]byte, *milter.Modifier) (milter.Response, error) {
+// bodyChunk adds octets of the body.
+func (s *session) bodyChunk() response {
 	s.macros.event(byte(milter.CodeBody))
 	if r, final := s.receiving("body"); final {
-		return r, nil
+		return r
 	}
 	if !s.tx.begun {
-		if r, final := s.begin(); final {
-			return r, nil
+		if r := s.begin(); r != proceed() {
+			return r
 		}
 	}
 	if _, err := s.tx.builder.Write(s.wire.payload()); err != nil {
-		return s.failed(err), nil
+		return s.failed(err)
 	}
 	if err := s.tx.builder.Exceeded(); err != nil {
 		s.server.count(EventBodyLimit, 1)
@@ -201,9 +213,9 @@ func (s *session) BodyChunk([]byte, *milter.Modifier) (milter.Response, error) {
 		if s.server.opt.OnBodyLimit == LimitReject {
 			reply = replyBodyReject
 		}
-		return s.decide(errors.Join(ErrLimit, err), reply), nil
+		return s.decide(errors.Join(ErrLimit, err), reply)
 	}
-	return proceed(), nil
+	return proceed()
 }
 
 // receiving notes that the message itself arrives. It reports true if the answer is already known.
@@ -239,12 +251,7 @@ func (s *session) failed(err error) response {
 	return replyWith(replyFailed)
 }
 
-// Abort ends a message without an answer.
-func (s *session) Abort(*milter.Modifier) error {
-	s.abort()
-	return nil
-}
-
+// abort ends a message without an answer.
 func (s *session) abort() {
 	s.settle(ErrAborted)
 	s.macros.forget(messageStages)

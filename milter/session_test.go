@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -599,6 +600,33 @@ func (panicker) Handle(context.Context, *message.Message, plan.Capabilities) pla
 	return plan.Plan{Verdict: plan.Accept}
 }
 func (panicker) Done(error) { panic("done") }
+
+// A panic of our own, outside of the handler, is also contained.
+func TestPanicInTheSession(t *testing.T) {
+	desk, events := newDesk(), new(tally)
+	var broken atomic.Bool
+	m := connectTo(t, desk, Options{Observer: events, Now: func() time.Time {
+		if broken.Load() {
+			panic("clock")
+		}
+		return time.Time{}
+	}})
+	for _, last := range []byte("NBE") {
+		broken.Store(true)
+		m.envelope("a@example.org", "b@example.net")
+		m.ask('L', "From", " a@example.org")
+		m.send(last)
+		m.want('y', replyFailed+"\x00")
+		broken.Store(false)
+		m.deliver("a@example.org")
+		if got := desk.got(t); got.ended != nil || !got.env.ClientIP.IsValid() {
+			t.Errorf("next message ended with %v", got.ended)
+		}
+	}
+	if n := events.of(EventPanic); n != 3 {
+		t.Errorf("%d panics were counted", n)
+	}
+}
 
 func TestHandlersMistakes(t *testing.T) {
 	t.Run("no Pending", func(t *testing.T) {

@@ -163,21 +163,27 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.out = append(w.out, p...)
-	if len(w.out) >= flushAt {
-		w.flush()
-	}
-	if w.broken != nil {
-		return 0, w.broken
+	if err := w.written(); err != nil {
+		return 0, err
 	}
 	return len(p), nil
 }
 
-// send collects one packet.
+// send collects one packet. An error is final, and also ends reading.
 func (w *wire) send(r response) error {
-	p := binary.BigEndian.AppendUint32(make([]byte, 0, packetHeader+1+len(r.data)), uint32(1+len(r.data)))
-	p = append(append(p, r.code), r.data...)
-	_, err := w.Write(p)
-	return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out = binary.BigEndian.AppendUint32(w.out, uint32(1+len(r.data)))
+	w.out = append(append(w.out, r.code), r.data...)
+	return w.written()
+}
+
+// written sends pending output when there is much of it. The caller holds the lock.
+func (w *wire) written() error {
+	if len(w.out) >= flushAt {
+		w.flush()
+	}
+	return w.broken
 }
 
 // Flush sends what was collected.

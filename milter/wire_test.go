@@ -118,9 +118,7 @@ func TestNotTheMilterProtocol(t *testing.T) {
 			m := dial(t, "tcp", address)
 			m.write(octets)
 			m.wantClosed()
-			if n := events.of(EventProtocolError); n != 1 {
-				t.Errorf("%d protocol errors were counted", n)
-			}
+			settles(t, "one protocol error", func() bool { return events.of(EventProtocolError) == 1 })
 		})
 	}
 	t.Run("unknown command", func(t *testing.T) {
