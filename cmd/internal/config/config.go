@@ -140,7 +140,7 @@ type Verify struct {
 
 // SPF configures SPF (RFC 7208).
 type SPF struct {
-	Enabled bool
+	Explanations bool
 }
 
 // DKIM configures DKIM (RFC 6376).
@@ -148,7 +148,27 @@ type DKIM struct {
 	BodyLength BodyLength
 	MinBits    int
 	ClockSkew  time.Duration
+	Duplicates Duplicates
+	Future     Future
 }
+
+// A Duplicates says what a signature means when a unique field occurs more often than it is signed.
+type Duplicates string
+
+// The treatments of duplicates. The zero value is treated as DuplicatesPolicy.
+const (
+	DuplicatesPolicy Duplicates = "policy"
+	DuplicatesAccept Duplicates = "accept"
+)
+
+// A Future says what a signature from the future means.
+type Future string
+
+// The treatments of signatures from the future. The zero value is treated as FutureAccept.
+const (
+	FutureAccept Future = "accept"
+	FuturePolicy Future = "policy"
+)
 
 // A BodyLength says what a body length limit (l=) in a DKIM signature means.
 type BodyLength string
@@ -189,13 +209,12 @@ const (
 
 // ARC configures ARC (RFC 8617).
 type ARC struct {
-	Enabled        bool
 	TrustedSealers []string
 }
 
 // IPRev configures the check of the client's name (RFC 8601 Section 3).
 type IPRev struct {
-	Enabled bool
+	Names int
 }
 
 // Rules says where rule files are.

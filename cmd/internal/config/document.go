@@ -145,3 +145,14 @@ func Docs() []Doc {
 	}
 	return docs
 }
+
+// Changed returns the paths of the keys whose values differ between two configurations, in the order of the table.
+func Changed(a, b *Config) []string {
+	var paths []string
+	for _, k := range keys() {
+		if flow(k.value(a)) != flow(k.value(b)) {
+			paths = append(paths, k.path)
+		}
+	}
+	return paths
+}

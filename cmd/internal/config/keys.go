@@ -168,8 +168,8 @@ func verifyRows() []*key {
 	return []*key{
 		newSection("verify", "The checks."),
 		newSection("verify.spf", "SPF (RFC 7208)."),
-		newKey("verify.spf.enabled", boolean(), true, func(c *Config) *bool { return &c.Verify.SPF.Enabled },
-			"Check SPF."),
+		newKey("verify.spf.explanations", boolean(), true, func(c *Config) *bool { return &c.Verify.SPF.Explanations },
+			"Fetch the explanation that a domain publishes for fail (exp=), which costs DNS questions."),
 		newSection("verify.dkim", "DKIM (RFC 6376)."),
 		newKey("verify.dkim.min_bits", integer(1024, 4096), 1024, func(c *Config) *int { return &c.Verify.DKIM.MinBits },
 			"Smallest RSA key that can pass (RFC 8301 Section 3.2)."),
@@ -180,6 +180,13 @@ func verifyRows() []*key {
 		newKey("verify.dkim.clock_skew", duration(0, 24*time.Hour), 5*time.Minute,
 			func(c *Config) *time.Duration { return &c.Verify.DKIM.ClockSkew },
 			"How far the clocks of signers may be off."),
+		newKey("verify.dkim.duplicates", choice(DuplicatesPolicy, DuplicatesAccept), DuplicatesPolicy,
+			func(c *Config) *Duplicates { return &c.Verify.DKIM.Duplicates },
+			"What a signature is worth when a field that must be unique, such as From or Subject, occurs more often than "+
+				"it is signed, because a reader may see the other one: policy, it does not pass; accept, it passes."),
+		newKey("verify.dkim.future", choice(FutureAccept, FuturePolicy), FutureAccept,
+			func(c *Config) *Future { return &c.Verify.DKIM.Future },
+			"What a signature is worth whose time lies in the future: accept, it passes; policy, it does not."),
 		newSection("verify.dmarc", "DMARC (RFC 9989)."),
 		newKey("verify.dmarc.enforce", boolean(), false, func(c *Config) *bool { return &c.Verify.DMARC.Enforce },
 			"Refuse messages that fail DMARC when the owner of the domain in From asks for rejection and no trusted ARC "+
@@ -193,14 +200,12 @@ func verifyRows() []*key {
 			"Policies that replace the published ones, by author domain, subdomains included: {example.com: none}. "+
 				"none, quarantine or reject."),
 		newSection("verify.arc", "ARC (RFC 8617)."),
-		newKey("verify.arc.enabled", boolean(), true, func(c *Config) *bool { return &c.Verify.ARC.Enabled },
-			"Validate ARC chains."),
 		newKey("verify.arc.trusted_sealers", list[string]{domain()}, nil,
 			func(c *Config) *[]string { return &c.Verify.ARC.TrustedSealers },
 			"Domains (d= of the seal) of forwarders whose word is taken for what they saw. None by default."),
 		newSection("verify.iprev", "Name of the client's address (RFC 8601 Section 3)."),
-		newKey("verify.iprev.enabled", boolean(), true, func(c *Config) *bool { return &c.Verify.IPRev.Enabled },
-			"Check that the name of the client's address points back to the address."),
+		newKey("verify.iprev.names", integer(1, 100), 10, func(c *Config) *int { return &c.Verify.IPRev.Names },
+			"Most names of an address that are looked at."),
 	}
 }
 

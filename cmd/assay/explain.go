@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"assay/cmd/internal/config"
+	"assay/cmd/internal/report"
+	"assay/milter/filter"
+	"assay/milter/plan"
+	"assay/rules"
+	"assay/verify/dns"
+	"assay/verify/dns/zone"
+	"assay/verify/message"
+)
+
+// A scene is the world in which a message in a file is judged, as flags describe it.
+type scene struct {
+	config     *string
+	clientIP   string
+	clientName string
+	helo       string
+	mailFrom   string
+	rcpt       []string
+	user       string
+	tls        string
+	queueID    string
+	local      bool
+	zone       string
+	now        string
+	json       bool
+}
+
+// sceneFlags adds the flags of a scene to a command.
+func sceneFlags(c *cobra.Command) *scene {
+	s := &scene{config: configFlag(c)}
+	f := c.Flags()
+	f.StringVar(&s.clientIP, "client-ip", "", "address of the SMTP client")
+	f.StringVar(&s.clientName, "client-name", "", "name of the client as the MTA looked it up")
+	f.StringVar(&s.helo, "helo", "", "argument of HELO or EHLO")
+	f.StringVar(&s.mailFrom, "mail-from", "", "reverse-path; empty is the null reverse-path")
+	f.StringArrayVar(&s.rcpt, "rcpt", nil, "forward-path; may be given several times")
+	f.StringVar(&s.user, "auth-user", "", "SASL identity of an authenticated client")
+	f.StringVar(&s.tls, "tls-version", "", "TLS version of the connection, such as TLSv1.3")
+	f.StringVar(&s.queueID, "queue-id", "", "the MTA's name for the message")
+	f.BoolVar(&s.local, "local", false, "submitted on this host with sendmail(1)")
+	f.StringVar(&s.zone, "dns", "", "answer DNS questions from this `ZONEFILE`, a master file that may also say SERVFAIL, REFUSED and TIMEOUT")
+	f.StringVar(&s.now, "now", "", "the instant of the checks, in `RFC3339` form (default now)")
+	f.BoolVar(&s.json, "json", false, "print JSON")
+	f.SortFlags = false
+	return s
+}
+
+// A stage is a scene made real.
+type stage struct {
+	config   *config.Config
+	envelope message.Envelope
+	resolver dns.Resolver
+}
+
+// set makes the scene real. Mistakes in flags are usage errors.
+func (a *app) set(s *scene, flags *pflag.FlagSet) (*stage, error) {
+	loaded, err := a.load(*s.config)
+	if err != nil {
+		return nil, err
+	}
+	st := &stage{config: loaded.Config}
+	if st.envelope, err = a.envelope(s); err != nil {
+		return nil, usageError{err}
+	}
+	if st.resolver, err = s.resolver(st.config); err != nil {
+		return nil, err
+	}
+	if id := flags.Lookup("authserv-id"); id != nil && id.Changed {
+		// The value is checked as the key of the configuration file is.
+		one, err := config.Parse("", nil, []string{"ASSAY__IDENTITY__AUTHSERV_ID=" + id.Value.String()})
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--authserv-id %q is not a host name with a dot and without a version number", id.Value)}
+		}
+		st.config.Identity.AuthservID = one.Config.Identity.AuthservID
+	}
+	return st, nil
+}
+
+// envelope returns the envelope of the scene.
+func (a *app) envelope(s *scene) (message.Envelope, error) {
+	e := message.Envelope{
+		QueueID: s.queueID, ClientName: s.clientName, Helo: s.helo, MailFrom: unbracket(s.mailFrom), AuthUser: s.user,
+		Local: s.local, TLS: message.TLSInfo{Version: s.tls}, ReceiverMTA: hostname(), ReceivedAt: a.now(),
+	}
+	for _, r := range s.rcpt {
+		e.RcptTo = append(e.RcptTo, unbracket(r))
+	}
+	if s.clientIP != "" {
+		ip, err := netip.ParseAddr(s.clientIP)
+		if err != nil {
+			return e, fmt.Errorf("--client-ip %q is not an IP address", s.clientIP)
+		}
+		e.ClientIP = ip.Unmap()
+	}
+	if s.now != "" {
+		at, err := time.Parse(time.RFC3339, s.now)
+		if err != nil {
+			return e, fmt.Errorf("--now %q is not an instant such as 2026-11-01T12:00:00Z", s.now)
+		}
+		e.ReceivedAt = at
+	}
+	return e, nil
+}
+
+// resolver returns the zone file, or the resolver of the configuration.
+func (s *scene) resolver(c *config.Config) (dns.Resolver, error) {
+	if s.zone == "" {
+		return newResolver(c.Resolver, nil)
+	}
+	f, err := os.Open(s.zone)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return zone.Parse(f, s.zone)
+}
+
+// unbracket takes the angle brackets off a path.
+func unbracket(path string) string {
+	if strings.HasPrefix(path, "<") && strings.HasSuffix(path, ">") {
+		return path[1 : len(path)-1]
+	}
+	return path
+}
+
+// hostname returns the name of this host, which stands for the MTA's when a message comes from a file.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// explain returns "explain".
+func (a *app) explain() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "explain FILE|-",
+		Short: "Show what Assay finds out about a message in a file, and what it would do",
+		Long: "Show what Assay finds out about a message in a file, and what it would do with it. The message goes through the\n" +
+			"same filter as in \"assay serve\"; flags say what SMTP and the DNS would have said. With --json the output is the\n" +
+			"stable interface that is documented in explain-json.md.",
+		Args: args(1, 1),
+	}
+	s := sceneFlags(c)
+	c.Flags().String("authserv-id", "", "authserv-id, instead of identity.authserv_id")
+	output := c.Flags().StringP("output", "o", "", "write the message as it would be delivered to this `FILE`; - is standard output, "+
+		"and the report then goes to standard error")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		st, err := a.set(s, c.Flags())
+		if err != nil {
+			return err
+		}
+		text, err := a.readFile(args[0])
+		if err != nil {
+			return err
+		}
+		m, err := message.Read(bytes.NewReader(text), st.envelope, messageLimits(st.config))
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, file: *output, lf: !crlf(text)})
+	}
+	return c
+}
+
+// explainOutput says what "explain" writes.
+type explainOutput struct {
+	json bool
+	file string // "" for no message
+	lf   bool   // lines of the message end in LF, as in the file that was read
+}
+
+// explainMessage judges a message and writes what is asked for.
+func (a *app) explainMessage(ctx context.Context, st *stage, m *message.Message, out explainOutput) error {
+	o := st.judge(ctx, m)
+	w := a.out
+	if out.file == "-" {
+		w = a.err
+	}
+	r := report.New(o)
+	var err error
+	if out.json {
+		err = encode(w, r)
+	} else {
+		err = r.Text(w)
+	}
+	if err != nil || out.file == "" {
+		return err
+	}
+	if o.Plan.Verdict != plan.Accept {
+		fmt.Fprintf(a.err, "assay: nothing is written to %s: the message is not delivered: %s\n", out.file, firstLine(o.Plan.Text()))
+		return nil
+	}
+	return a.writeMessage(o.Plan, m, out)
+}
+
+// judge runs the filter on a message, which may have every modification that a plan can ask for. A message beyond a limit
+// never reaches the filter, as in the milter server.
+func (st *stage) judge(ctx context.Context, m *message.Message) *filter.Outcome {
+	if exceeded := exceeded(m, st.config); exceeded != nil {
+		return exceeded
+	}
+	ctx, cancel := context.WithTimeout(ctx, st.config.Limits.Time)
+	defer cancel()
+	f := newFilter(st.config, st.resolver, nil, true)
+	return f.Explain(ctx, m, plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true})
+}
+
+// exceeded returns what becomes of a message beyond a limit, nil if it is within all of them.
+func exceeded(m *message.Message, c *config.Config) *filter.Outcome {
+	i := slices.IndexFunc(m.Defects, func(d message.Defect) bool {
+		return d.Section == "" && (d.Code == message.LimitFields || d.Code == message.LimitHeader || d.Code == message.LimitBody)
+	})
+	if i < 0 {
+		return nil
+	}
+	d := m.Defects[i]
+	o := &filter.Outcome{Envelope: m.Envelope, Size: m.Size(), Defects: m.Defects}
+	o.Decision = rules.Decision{Disposition: rules.Reject, Trust: rules.Unverified, Reason: "a limit is exceeded: " + cmp.Or(d.Detail, d.Code)}
+	o.Plan = plan.Plan{Verdict: plan.Refuse, Reply: "550 5.6.0 " + d.Detail}
+	if d.Code == message.LimitBody {
+		o.Plan.Reply = "552 5.3.4 " + d.Detail
+		if c.Limits.OnMessage != config.LimitReject {
+			o.Decision.Disposition, o.Plan = rules.Defer, plan.Plan{Reply: "451 4.3.4 " + d.Detail}
+		}
+	}
+	return o
+}
+
+// encode writes a value as indented JSON.
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// maxInput bounds what is read of a message file. It is far beyond every limit of a message.
+const maxInput = 8 << 30
+
+// readFile reads a message; "-" is standard input.
+func (a *app) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(io.LimitReader(a.in, maxInput))
+	}
+	return os.ReadFile(name)
+}
+
+// crlf says whether the first line of a text ends in CRLF.
+func crlf(text []byte) bool {
+	i := bytes.IndexByte(text, '\n')
+	return i > 0 && text[i-1] == '\r'
+}
+
+// writeMessage writes the message as it would be delivered, with the line ends of the file it came from.
+func (a *app) writeMessage(p plan.Plan, m *message.Message, out explainOutput) (err error) {
+	w := a.out
+	if out.file != "-" {
+		f, err := os.OpenFile(out.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		w = f
+	}
+	buffered := bufio.NewWriter(w)
+	var to io.Writer = buffered
+	if out.lf {
+		to = &lineFeeds{w: buffered}
+	}
+	if err := plan.Apply(p, m, to); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+// A lineFeeds writes CRLF as LF.
+type lineFeeds struct {
+	w    *bufio.Writer
+	held bool // a CR is waiting for what comes next
+}
+
+// Write implements io.Writer.
+func (l *lineFeeds) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if l.held && c != '\n' {
+			l.w.WriteByte('\r')
+		}
+		if l.held = c == '\r'; !l.held {
+			l.w.WriteByte(c) // errors stay in w and show in Flush
+		}
+	}
+	return len(p), nil
+}

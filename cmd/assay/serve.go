@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"assay/cmd/internal/config"
+	"assay/cmd/internal/logline"
+	"assay/cmd/internal/metrics"
+	"assay/milter"
+	"assay/milter/filter"
+	"assay/verify/dns"
+	"assay/verify/message"
+)
+
+// serve returns "serve".
+func (a *app) serve() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the milter",
+		Long: "Run the milter until SIGTERM or SIGINT; messages in work are finished. SIGHUP reads the configuration again: if it\n" +
+			"is wrong, its problems are logged and the old one stays.",
+		Args: args(0, 0),
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		loaded, err := a.load(*path)
+		if err != nil {
+			return err
+		}
+		d, err := a.newDaemon(*path, loaded)
+		if err != nil {
+			return err
+		}
+		return d.run(c.Context())
+	}
+	return c
+}
+
+// A daemon is one run of "serve".
+type daemon struct {
+	app     *app
+	path    string // of the configuration as named on the command line
+	log     *slog.Logger
+	notify  notifier
+	metrics *metrics.Metrics
+	started *config.Config // what listeners and the server were made of
+	current atomic.Pointer[generation]
+	stop    atomic.Bool // the shutdown has begun
+}
+
+// A generation is everything that a reload replaces. Messages keep the generation they began with.
+type generation struct {
+	config   *config.Config
+	resolver dns.Resolver
+	filter   *filter.Filter
+}
+
+// newDaemon prepares a daemon. The configuration has been checked.
+func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
+	c := loaded.Config
+	d := &daemon{app: a, path: path, started: c, notify: newNotifier(a.getenv), metrics: metrics.New(versionText())}
+	d.log = logline.New(a.err, logline.Options{Format: c.Log.Format, Level: c.Log.Level, NoTime: isJournal(a.err, a.getenv)})
+	g, err := d.generate(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	d.current.Store(g)
+	return d, nil
+}
+
+// getenv returns the value of an environment variable.
+func (a *app) getenv(name string) string {
+	value := ""
+	for _, entry := range a.environ {
+		if k, v, found := strings.Cut(entry, "="); found && k == name {
+			value = v
+		}
+	}
+	return value
+}
+
+// generate makes a generation. The resolver, and with it the cache, is kept while its section stays the same.
+func (d *daemon) generate(c *config.Config, last *generation) (*generation, error) {
+	g := &generation{config: c}
+	if last != nil && !changed(last.config, c, "resolver.") {
+		g.resolver = last.resolver
+	} else {
+		r, err := newResolver(c.Resolver, d.metrics)
+		if err != nil {
+			return nil, err
+		}
+		g.resolver = r
+	}
+	g.filter = newFilter(c, g.resolver, observer{d, c.Log.Privacy}, false)
+	return g, nil
+}
+
+// changed says whether a key whose path begins with prefix differs.
+func changed(a, b *config.Config, prefix string) bool {
+	for _, path := range config.Changed(a, b) {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Begin implements milter.Handler: the message gets the filter of the moment.
+func (d *daemon) Begin(ctx context.Context, env *message.Envelope, header message.Header) milter.Pending {
+	return d.current.Load().filter.Begin(ctx, env, header)
+}
+
+// An observer hears of every message of one generation.
+type observer struct {
+	daemon  *daemon
+	privacy config.Privacy
+}
+
+// Observe implements filter.Observer.
+func (o observer) Observe(out *filter.Outcome, err error) {
+	o.daemon.metrics.Observe(out, err)
+	logline.Write(o.daemon.log, o.privacy, out, err)
+}
+
+// run serves until ctx ends or a signal says so.
+func (d *daemon) run(ctx context.Context) error {
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	context.AfterFunc(ctx, cancel) // a second signal ends the program at once
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	log.SetFlags(0) // a library that logs there is heard in our format
+	log.SetOutput(milter.LogWriter(d.log))
+	defer log.SetOutput(os.Stderr)
+
+	listeners, err := d.listen(ctx)
+	if err != nil {
+		return err
+	}
+	web, err := d.serveMetrics()
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
+	server := milter.NewServer(d, serverOptions(d.started, d.log, d.metrics))
+	go d.attend(ctx, hangups)
+	d.log.Info("assay is serving", "version", versionText(), "pid", os.Getpid(), "listeners", addresses(listeners))
+	d.notify.ready("serving")
+	err = server.Serve(ctx, listeners...)
+	d.log.Info("assay has stopped", "complete", err == nil)
+	return errors.Join(err, web.Close())
+}
+
+// attend reacts to signals and to the watchdog until ctx ends, and then says that the daemon is stopping.
+func (d *daemon) attend(ctx context.Context, hangups <-chan os.Signal) {
+	var watch <-chan time.Time
+	if every := watchdog(d.app.getenv, os.Getpid()); every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		watch = ticker.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			d.stop.Store(true)
+			d.notify.stopping()
+			d.log.Info("assay is stopping, messages in work are finished", "within", d.started.Limits.Drain.String())
+			return
+		case <-hangups:
+			d.reload()
+		case <-watch:
+			d.notify.send("WATCHDOG=1")
+		}
+	}
+}
+
+// reload replaces the generation by one of the configuration as it is now. Whatever is wrong is logged, and the old one
+// stays.
+func (d *daemon) reload() {
+	d.notify.reloading()
+	err := d.reloadConfig()
+	d.metrics.Reloaded(err)
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			d.log.Error("configuration problem", "file", p.File, "line", p.Line, "column", p.Column, "problem", p.Message)
+		}
+		fallthrough
+	case err != nil:
+		d.log.Error("reload failed, the old configuration stays in force", "reason", firstLine(err.Error()))
+		d.notify.ready("serving with the old configuration: reload failed")
+	default:
+		d.notify.ready("serving")
+	}
+}
+
+// reloadConfig reads the configuration and puts it into force.
+func (d *daemon) reloadConfig() error {
+	loaded, err := config.Load(d.path, d.app.environ)
+	if err != nil {
+		return err
+	}
+	last := d.current.Load()
+	g, err := d.generate(loaded.Config, last)
+	if err != nil {
+		return err
+	}
+	for _, w := range loaded.Warnings {
+		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
+	}
+	d.current.Store(g)
+	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","))
+	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
+		d.log.Warn("these settings take effect only after a restart", "keys", strings.Join(late, ","))
+	}
+	return nil
+}
+
+// needRestart returns the keys among paths that listeners, the milter server and the logger were made of.
+func needRestart(paths []string) []string {
+	fixed := []string{"listen.", "log.level", "log.format", "limits.message", "limits.on_message", "limits.header_",
+		"limits.memory", "limits.mime_", "limits.recipients", "limits.time", "limits.connections", "limits.concurrent", "limits.drain"}
+	var late []string
+	for _, path := range paths {
+		for _, f := range fixed {
+			if strings.HasPrefix(path, f) {
+				late = append(late, path)
+				break
+			}
+		}
+	}
+	return late
+}
+
+// listen opens the listeners of the milter.
+func (d *daemon) listen(ctx context.Context) ([]net.Listener, error) {
+	activated, err := milter.SocketActivation(d.app.getenv, os.Getpid(), milter.OpenActivated)
+	if err != nil {
+		return nil, err
+	}
+	c := d.started.Listen
+	return milter.Listen(ctx, c.Milter, milter.ListenOptions{
+		SocketMode: os.FileMode(c.SocketMode), SocketGroup: c.SocketGroup, Activated: activated,
+	})
+}
+
+// serveMetrics starts the HTTP server, if there is to be one. Closing it ends it.
+func (d *daemon) serveMetrics() (*http.Server, error) {
+	web := &http.Server{
+		Handler:           d.metrics.Handler(d.healthy),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+	}
+	if d.started.Listen.Metrics == "" {
+		return web, nil
+	}
+	ln, err := net.Listen("tcp", d.started.Listen.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("listen.metrics: %w", err)
+	}
+	d.log.Info("metrics are served", "address", ln.Addr().String())
+	go func() {
+		if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("metrics server failed", "reason", err)
+		}
+	}()
+	return web, nil
+}
+
+// healthy is what /healthz says.
+func (d *daemon) healthy() error {
+	if d.stop.Load() {
+		return metrics.ErrDraining
+	}
+	return nil
+}
+
+// addresses lists where listeners listen, in the notation of the configuration.
+func addresses(listeners []net.Listener) string {
+	names := make([]string, len(listeners))
+	for i, l := range listeners {
+		kind := "unix:"
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+			kind = "inet:"
+			if tcp.IP.To4() == nil {
+				kind = "inet6:"
+			}
+		}
+		names[i] = kind + l.Addr().String()
+	}
+	return strings.Join(names, ",")
+}
+
+// closeAll closes listeners.
+func closeAll(listeners []net.Listener) error {
+	var errs []error
+	for _, l := range listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// firstLine returns the first line of a text.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

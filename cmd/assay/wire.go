@@ -1,0 +1,144 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"assay/cmd/internal/config"
+	"assay/milter"
+	"assay/milter/filter"
+	"assay/milter/headers"
+	"assay/rules"
+	"assay/verify"
+	"assay/verify/arc"
+	"assay/verify/dkim"
+	"assay/verify/dmarc"
+	"assay/verify/dns"
+	"assay/verify/iprev"
+	"assay/verify/message"
+	"assay/verify/spf"
+)
+
+// keyCacheSize is how many parsed DKIM keys are kept; parsing one costs more than finding it.
+const keyCacheSize = 4096
+
+// newResolver returns the resolver that all messages share.
+func newResolver(c config.Resolver, observer dns.Observer) (dns.Resolver, error) {
+	client, err := dns.NewClient(dns.ClientOptions{
+		Servers: c.Servers, Timeout: c.Timeout, Retry: c.Retry, TrustAD: c.TrustAD, Observer: observer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.CacheEntries == 0 {
+		return client, nil
+	}
+	return dns.NewCache(client, dns.CacheOptions{
+		Entries: c.CacheEntries, Bytes: c.CacheMemory, MaxTTL: c.CacheMaxTTL, MaxNegativeTTL: c.NegativeTTL,
+		Timeout: 2 * c.Timeout, StaleFor: c.ServeStale, Observer: observer,
+	}), nil
+}
+
+// newVerifier returns the verifier of a configuration.
+func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifier {
+	keys := dkim.NewKeyCache(keyCacheSize)
+	return verify.New(verify.Options{
+		Resolver: r,
+		Budget:   dns.Budget{Queries: c.Limits.DNSQueries, Time: c.Limits.DNSTime},
+		SPF:      spfOptions(c),
+		DKIM:     dkimOptions(c, keys),
+		ARC:      arcOptions(c, keys),
+		DMARC:    dmarcOptions(c),
+		IPRev:    iprev.Options{Names: c.Verify.IPRev.Names},
+		Trusted:  c.Trust.Networks,
+		Timeout:  c.Limits.DNSTime,
+		Explain:  explain,
+	})
+}
+
+// spfOptions returns the options of SPF.
+func spfOptions(c *config.Config) spf.Options {
+	return spf.Options{Timeout: c.Limits.DNSTime, NoExplanation: !c.Verify.SPF.Explanations}
+}
+
+// dkimOptions returns the options of DKIM.
+func dkimOptions(c *config.Config, keys *dkim.KeyCache) dkim.Options {
+	lengths := map[config.BodyLength]dkim.LengthRule{
+		config.BodyLengthPolicy: dkim.LengthPolicy, config.BodyLengthWhole: dkim.LengthWhole, config.BodyLengthAccept: dkim.LengthAccept,
+	}
+	opt := dkim.Options{
+		MaxSignatures: c.Limits.Signatures, MaxParsed: max(25, c.Limits.Signatures), MinRSABits: c.Verify.DKIM.MinBits,
+		ClockSkew: clockSkew(c), Length: lengths[c.Verify.DKIM.BodyLength], Keys: keys,
+	}
+	if c.Verify.DKIM.Duplicates == config.DuplicatesAccept {
+		opt.Duplicates = dkim.DuplicatesAccept
+	}
+	if c.Verify.DKIM.Future == config.FuturePolicy {
+		opt.Future = dkim.FuturePolicy
+	}
+	return opt
+}
+
+// clockSkew returns the skew as DKIM and ARC take it: 0 stands for their default, less than 0 for none.
+func clockSkew(c *config.Config) time.Duration {
+	if c.Verify.DKIM.ClockSkew == 0 {
+		return -1
+	}
+	return c.Verify.DKIM.ClockSkew
+}
+
+// arcOptions returns the options of ARC.
+func arcOptions(c *config.Config, keys *dkim.KeyCache) arc.Options {
+	return arc.Options{
+		TrustedSealers: c.Verify.ARC.TrustedSealers, MinRSABits: c.Verify.DKIM.MinBits, ClockSkew: clockSkew(c), Keys: keys,
+	}
+}
+
+// dmarcOptions returns the options of DMARC.
+func dmarcOptions(c *config.Config) dmarc.Options {
+	opt := dmarc.Options{Discovery: dmarc.Discovery(c.Verify.DMARC.Discovery)}
+	for domain, policy := range c.Verify.DMARC.Overrides {
+		opt.Overrides = append(opt.Overrides, dmarc.Override{Domain: domain, Policy: dmarc.Policy(policy)})
+	}
+	return opt
+}
+
+// newFilter returns the filter of a configuration.
+func newFilter(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) *filter.Filter {
+	return filter.New(filter.Options{
+		Verifier: newVerifier(c, r, explain),
+		Rules:    rules.Policy{EnforceDMARC: c.Verify.DMARC.Enforce},
+		Headers:  headerOptions(c),
+		Observer: observer,
+	})
+}
+
+// headerOptions returns the options of header fields.
+func headerOptions(c *config.Config) headers.Options {
+	return headers.Options{
+		AuthservID: c.Identity.AuthservID, Prefix: c.Headers.Prefix, Language: headers.Language(c.Headers.Language),
+		NoSummary: !c.Headers.Summary, NoResult: !c.Headers.Result, Strip: headers.Strip(c.Headers.Strip),
+		StripIDs: c.Headers.StripIDs, Upstream: c.Trust.Upstream, UpstreamIDs: c.Trust.AuthservIDs, MaxRemovals: c.Limits.Removals,
+	}
+}
+
+// messageLimits returns the limits of one message.
+func messageLimits(c *config.Config) message.Limits {
+	return message.Limits{
+		Fields: c.Limits.HeaderFields, HeaderOctets: int(c.Limits.HeaderBytes), BodyOctets: c.Limits.Message,
+		Memory: int(c.Limits.Memory), Depth: c.Limits.MIMEDepth, Parts: c.Limits.MIMEParts,
+	}
+}
+
+// serverOptions returns the options of the milter server.
+func serverOptions(c *config.Config, l *slog.Logger, observer milter.Observer) milter.Options {
+	opt := milter.Options{
+		Message: messageLimits(c), MaxConnections: c.Limits.Connections, MaxAnalyses: c.Limits.Concurrent,
+		MaxRecipients: c.Limits.Recipients, Budget: c.Limits.Time, DrainTimeout: max(c.Limits.Drain, 1),
+		Logger: l, Observer: observer,
+	}
+	if c.Limits.OnMessage == config.LimitReject {
+		opt.OnBodyLimit = milter.LimitReject
+	}
+	return opt
+}
