@@ -55,11 +55,11 @@ func ParseRecord(txt string) (Record, error) {
 		case !found || seen[name] || !r.set(name, value):
 			r.Ignored = append(r.Ignored, trim(tag))
 		}
-		if known(name) {
+		if found && known(name) {
 			seen[name] = true
 		}
 	}
-	if !seen["p"] {
+	if r.P == "" {
 		r.Invalid = true
 	}
 	if len(r.RUF) == 0 {

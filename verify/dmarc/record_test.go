@@ -31,6 +31,8 @@ func TestParseRecord(t *testing.T) {
 		{"invalid p", "v=DMARC1; p=monitor", Record{FO: "0", Invalid: true, Ignored: []string{"p=monitor"}}},
 		{"invalid sp", "v=DMARC1; p=reject; sp=", Record{P: PolicyReject, FO: "0", Invalid: true, Ignored: []string{"sp="}}},
 		{"invalid np", "v=DMARC1; p=reject; np=x", Record{P: PolicyReject, FO: "0", Invalid: true, Ignored: []string{"np=x"}}},
+		{"p without value", "v=DMARC1; p", Record{FO: "0", Invalid: true, Ignored: []string{"p"}}},
+		{"p without value before p", "v=DMARC1; p; p=reject", Record{P: PolicyReject, FO: "0", Ignored: []string{"p"}}},
 		{"fo without ruf", "v=DMARC1; p=none; fo=1", Record{P: PolicyNone, FO: "0"}},
 		{"fo with 0 and 1", "v=DMARC1; p=none; fo=0:1; ruf=mailto:a@b.example",
 			Record{P: PolicyNone, FO: "0", RUF: []string{"mailto:a@b.example"}, Ignored: []string{"fo=0:1"}}},
