@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ type CacheOptions struct {
 	Bytes          int64            // most memory for them, roughly; default 64 MiB
 	MinTTL         time.Duration    // an answer is kept at least this long; default 0
 	MaxTTL         time.Duration    // an answer is kept at most this long; default 24 h
-	MaxNegativeTTL time.Duration    // NXDOMAIN and NODATA are kept at most this long (RFC 2308 Section 5); default 1 h
+	MaxNegativeTTL time.Duration    // NXDOMAIN and NODATA are kept at most this long (RFC 2308 Section 5); default 1 h, negative: not at all
 	FailureTTL     time.Duration    // a temporary failure is remembered this long; default 5 s, negative: not at all
 	Timeout        time.Duration    // longest time for one question to the inner resolver; default 15 s
 	StaleFor       time.Duration    // an expired answer may be served this much longer (RFC 8767); default 0: never
@@ -50,12 +51,10 @@ func (o CacheOptions) withDefaults() CacheOptions {
 		o.Bytes = defaultBytes
 	}
 	o.MaxTTL = positive(o.MaxTTL, defaultMaxTTL)
-	o.MaxNegativeTTL = positive(o.MaxNegativeTTL, defaultMaxNegativeTTL)
+	o.MaxNegativeTTL = cmp.Or(o.MaxNegativeTTL, defaultMaxNegativeTTL)
 	o.Timeout = positive(o.Timeout, defaultFlight)
 	o.StaleWait = positive(o.StaleWait, defaultStaleWait)
-	if o.FailureTTL == 0 {
-		o.FailureTTL = defaultFailureTTL
-	}
+	o.FailureTTL = cmp.Or(o.FailureTTL, defaultFailureTTL)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -116,7 +115,7 @@ func (c *Cache) Close() error {
 // LookupTXT implements Resolver.
 func (c *Cache) LookupTXT(ctx context.Context, name string) (Answer[string], error) {
 	k := key{qtype: mdns.TypeTXT, name: fold(name)}
-	if a, err, ok := remembered[string](ctx, c, k); ok {
+	if a, ok, err := remembered[string](ctx, c, k); ok {
 		return a, err
 	}
 	return ask(ctx, c, k, func(ctx context.Context) (Answer[string], error) { return c.inner.LookupTXT(ctx, k.name) })
@@ -129,7 +128,7 @@ func (c *Cache) LookupIP(ctx context.Context, network, name string) (Answer[neti
 		return Answer[netip.Addr]{}, err
 	}
 	k := key{qtype: qtype, name: fold(name)}
-	if a, err, ok := remembered[netip.Addr](ctx, c, k); ok {
+	if a, ok, err := remembered[netip.Addr](ctx, c, k); ok {
 		return a, err
 	}
 	return ask(ctx, c, k, func(ctx context.Context) (Answer[netip.Addr], error) {
@@ -140,7 +139,7 @@ func (c *Cache) LookupIP(ctx context.Context, network, name string) (Answer[neti
 // LookupMX implements Resolver.
 func (c *Cache) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
 	k := key{qtype: mdns.TypeMX, name: fold(name)}
-	if a, err, ok := remembered[MX](ctx, c, k); ok {
+	if a, ok, err := remembered[MX](ctx, c, k); ok {
 		return a, err
 	}
 	return ask(ctx, c, k, func(ctx context.Context) (Answer[MX], error) { return c.inner.LookupMX(ctx, k.name) })
@@ -149,43 +148,43 @@ func (c *Cache) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
 // LookupPTR implements Resolver.
 func (c *Cache) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[string], error) {
 	k := key{qtype: mdns.TypePTR, addr: addr.Unmap().WithZone("")}
-	if a, err, ok := remembered[string](ctx, c, k); ok {
+	if a, ok, err := remembered[string](ctx, c, k); ok {
 		return a, err
 	}
 	return ask(ctx, c, k, func(ctx context.Context) (Answer[string], error) { return c.inner.LookupPTR(ctx, k.addr) })
 }
 
 // remembered returns what the cache holds, without asking. It reports false if that is nothing that is to be used now.
-func remembered[T any](ctx context.Context, c *Cache, k key) (Answer[T], error, bool) {
+func remembered[T any](ctx context.Context, c *Cache, k key) (Answer[T], bool, error) {
 	if err := ctx.Err(); err != nil {
-		return Answer[T]{}, err, true
+		return Answer[T]{}, true, err
 	}
 	s := c.shard(k)
 	s.mu.Lock()
-	a, err, source := peek[T](s, k, c.opt.Now())
+	a, source, err := peek[T](s, k, c.opt.Now())
 	s.mu.Unlock()
 	if source == SourceMiss {
-		return a, err, false
+		return a, false, err
 	}
 	c.observe(k, source)
-	return a, err, true
+	return a, true, err
 }
 
 // peek reads an entry; without one that is to be used now, the source is SourceMiss. The caller holds the shard's mu.
-func peek[T any](s *shard, k key, now time.Time) (Answer[T], error, Source) {
+func peek[T any](s *shard, k key, now time.Time) (Answer[T], Source, error) {
 	e := s.get(k)
 	switch {
 	case e == nil:
 	case now.Before(e.expires) && e.failure != nil:
-		return Answer[T]{}, e.failure, SourceHit
+		return Answer[T]{}, SourceHit, e.failure
 	case now.Before(e.expires):
 		a := *e.value.(*Answer[T])
 		a.TTL, a.Cached = e.expires.Sub(now), true
-		return a, nil, SourceHit
+		return a, SourceHit, nil
 	case now.Before(e.staleUntil) && now.Before(e.retryAt):
-		return staleAnswer(e.value.(*Answer[T])), nil, SourceStale
+		return staleAnswer(e.value.(*Answer[T])), SourceStale, nil
 	}
-	return Answer[T]{}, nil, SourceMiss
+	return Answer[T]{}, SourceMiss, nil
 }
 
 // staleAnswer marks an expired answer.
@@ -223,7 +222,7 @@ func ask[T any](ctx context.Context, c *Cache, k key, fetch func(context.Context
 	f, shared := s.flights[k]
 	if !shared {
 		// A flight may have landed since the caller looked.
-		if a, err, source := peek[T](s, k, c.opt.Now()); source != SourceMiss {
+		if a, source, err := peek[T](s, k, c.opt.Now()); source != SourceMiss {
 			s.mu.Unlock()
 			c.observe(k, source)
 			return a, err
@@ -237,12 +236,16 @@ func ask[T any](ctx context.Context, c *Cache, k key, fetch func(context.Context
 		go fly(c, k, f, fetch)
 	}
 	s.mu.Unlock()
-	if shared {
+	a, err := wait[T](ctx, c, k, f)
+	switch {
+	case a.Stale:
+		c.observe(k, SourceStale)
+	case shared:
 		c.observe(k, SourceShared)
-	} else {
+	default:
 		c.observe(k, SourceMiss)
 	}
-	return wait[T](ctx, c, k, f)
+	return a, err
 }
 
 // board counts a flight, unless the cache is closed.
@@ -278,7 +281,6 @@ func wait[T any](ctx context.Context, c *Cache, k key, f *flight) (Answer[T], er
 	case <-ctx.Done():
 		return Answer[T]{}, ctx.Err()
 	}
-	c.observe(k, SourceStale)
 	return old, nil
 }
 

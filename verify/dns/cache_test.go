@@ -77,6 +77,7 @@ func TestCacheKeepsForTTL(t *testing.T) {
 		{"NXDOMAIN", fails(ErrNXDomain, time.Minute), CacheOptions{}, ErrNXDomain, time.Minute},
 		{"NODATA", fails(ErrNotFound, time.Minute), CacheOptions{}, ErrNotFound, time.Minute},
 		{"negative cap", fails(ErrNXDomain, 24*time.Hour), CacheOptions{}, ErrNXDomain, time.Hour},
+		{"no negative answers", fails(ErrNXDomain, time.Hour), CacheOptions{MaxNegativeTTL: -1}, ErrNXDomain, 0},
 		{"negative without SOA", fails(ErrNXDomain, 0), CacheOptions{}, ErrNXDomain, 0},
 		{"temporary", fails(ErrTemporary, 0), CacheOptions{}, ErrTemporary, 5 * time.Second},
 		{"own FailureTTL", fails(ErrTemporary, 0), CacheOptions{FailureTTL: time.Second}, ErrTemporary, time.Second},

@@ -24,7 +24,7 @@ type ClientOptions struct {
 	Servers    []string      // addresses of recursive resolvers, "127.0.0.1:5300" or "::1"; nil: those of ResolvConf
 	ResolvConf string        // default /etc/resolv.conf; only its nameserver lines count
 	Timeout    time.Duration // longest time for one question, all tries together; default 8 s
-	Retry      time.Duration // a question without an answer is sent again after this long; default 700 ms, at most Timeout/4
+	Retry      time.Duration // a question without an answer is sent again after this long, at most Timeout/4; default 700 ms
 	Concurrent int           // most questions under way at once, the others wait; default 512
 	TrustAD    bool          // believe the AD bit of the servers (RFC 6840 Section 5.8): they validate and the path is safe
 	Observer   Observer      // hears of every question sent; may be nil
@@ -60,13 +60,14 @@ func NewClient(opt ClientOptions) (*Client, error) {
 	}
 	retry := opt.Retry
 	if retry <= 0 {
-		retry = min(defaultRetry, timeout/4)
+		retry = defaultRetry
 	}
+	retry = max(min(retry, timeout/minTries), minRetry)
 	concurrent := opt.Concurrent
 	if concurrent <= 0 {
 		concurrent = defaultConcurrent
 	}
-	w := &wire{timeout: timeout, retry: max(retry, minRetry), trustAD: opt.TrustAD, observer: opt.Observer,
+	w := &wire{timeout: timeout, retry: retry, trustAD: opt.TrustAD, observer: opt.Observer,
 		slots: make(chan struct{}, concurrent)}
 	for _, s := range servers {
 		addr, err := serverAddress(s)

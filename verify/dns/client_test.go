@@ -18,6 +18,7 @@ import (
 
 	"assay/verify/dns"
 	"assay/verify/dns/dnstest"
+	"assay/verify/dns/zone"
 )
 
 const world = `
@@ -101,7 +102,7 @@ func TestClient(t *testing.T) {
 // RFC 7766: an answer that does not fit is asked for over TCP, and the connection is used again.
 func TestTruncation(t *testing.T) {
 	noLeak(t)
-	s := dnstest.New(t, world+big, dnstest.Options{})
+	s := dnstest.New(t, world+big+"huge.example. TXT"+strings.Repeat(" \""+strings.Repeat("z", 250)+"\"", 240)+"\n", dnstest.Options{})
 	c := client(t, dns.ClientOptions{}, s)
 	for range 3 {
 		a, err := c.LookupTXT(context.Background(), "big.example")
@@ -112,10 +113,37 @@ func TestTruncation(t *testing.T) {
 	if s.Streamed() != 3 || s.Total() != 6 {
 		t.Errorf("%d questions, %d over TCP", s.Total(), s.Streamed())
 	}
+	huge, err := c.LookupTXT(context.Background(), "huge.example")
+	if err != nil || len(huge.Records) != 1 || len(huge.Records[0]) != 60000 {
+		t.Errorf("60 KB: %v", err)
+	}
 	s.Set(dnstest.Options{Truncate: true})
 	if a, err := c.LookupTXT(context.Background(), "example"); err != nil || a.Records[0] != "v=spf1 mx -all" {
 		t.Errorf("cut off without need: %v, %v", a, err)
 	}
+}
+
+// A connection that the server has closed in the meantime does no harm.
+func TestConnectionWasClosed(t *testing.T) {
+	noLeak(t)
+	s := dnstest.New(t, big, dnstest.Options{})
+	c := client(t, dns.ClientOptions{}, s)
+	for i := range 2 {
+		if a, err := c.LookupTXT(context.Background(), "big.example"); err != nil || len(a.Records) != 1 {
+			t.Fatalf("%d: %v, %v", i, a, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		z, err := zone.Parse(strings.NewReader(big), "big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = dnstest.Listen(z, s.Addr(), dnstest.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s.Close()
 }
 
 func TestHostileServers(t *testing.T) {

@@ -23,6 +23,8 @@ const (
 	udpBuffer = 4096
 	// maxTries bounds how often one question is sent, whatever the options say.
 	maxTries = 24
+	// minTries is how often a question is sent at least before it is given up for lack of an answer.
+	minTries = 4
 	minRetry = 10 * time.Millisecond
 	// maxStrays bounds the datagrams that do not answer the question and are passed over on one socket.
 	maxStrays = 100

@@ -12,7 +12,7 @@
 //	*.gone     IN MX  REFUSED           ; the MX records of every name below gone.example
 //
 // Records of a name are answered even where another line says that every question for the name fails, so that such a line
-// means "all other types". The words may be in lower case too, except behind PTR, where timeout is a name. A TXT record
+// means "all other types". Names below a name that fails are names of their own: a wildcard line makes them fail. The words may be in lower case too, except behind PTR, where timeout is a name. A TXT record
 // whose text is one of the words has it in quotes.
 //
 // Wildcards are those of RFC 4592. CNAME records are followed within the zone. A name that exists only because one below
