@@ -28,7 +28,11 @@ type fieldMark struct {
 
 // NewBuilder returns an empty Builder.
 func NewBuilder(l Limits) *Builder {
-	return &Builder{limits: l.withDefaults()}
+	return &Builder{
+		limits: l.withDefaults(),
+		head:   make([]byte, 0, 4<<10), // most messages need no more
+		marks:  make([]fieldMark, 0, 32),
+	}
 }
 
 // AddField appends a header field in the form of the milter protocol: value is everything behind the colon as the MTA
@@ -41,12 +45,8 @@ func (b *Builder) AddField(name string, value []byte) {
 	start := len(b.head)
 	b.head = append(b.head, name...)
 	b.head = append(b.head, ':')
-	for i, c := range value {
-		if c == '\n' && (i == 0 || value[i-1] != '\r') {
-			b.head = append(b.head, '\r')
-		}
-		b.head = append(b.head, c)
-	}
+	var ends lineEnds
+	b.head = ends.convert(b.head, value)
 	b.head = append(b.head, '\r', '\n')
 	b.mark(start, name)
 }

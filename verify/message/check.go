@@ -1,12 +1,15 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // A contentCheck looks at the lines of one leaf for what decoders disagree about. What decoding makes of the leaf is
 // for scanners to look at.
 type contentCheck struct {
 	encoding string
-	nested   bool // the leaf is a part of something
+	nested   bool // the leaf is a part of something, and no message whose content begins with fields
 	begun    bool // a line that is not empty was seen
 	junk     bool // of base64, something outside the alphabet was seen: no length to check any more
 	digits   int  // of base64
@@ -15,7 +18,10 @@ type contentCheck struct {
 
 // begin prepares for the body of p.
 func (c *contentCheck) begin(p *Part) {
-	*c = contentCheck{encoding: p.Encoding, nested: p.Parent != nil}
+	*c = contentCheck{
+		encoding: p.Encoding,
+		nested:   p.Parent != nil && !strings.HasPrefix(p.MediaType, "message/"),
+	}
 }
 
 // line takes a line of the body of p, or a piece of one; first says that a line begins with it.
@@ -49,9 +55,7 @@ func (c *contentCheck) end(d *defects, p *Part) {
 func (c *contentCheck) base64(d *defects, p *Part, text []byte) {
 	for i := 0; i < len(text); i++ {
 		start := i
-		for i < len(text) && base64Table[text[i]] < base64Data {
-			i++
-		}
+		i += base64Run(text[i:])
 		c.digits += i - start
 		if i > start && c.padding > 0 {
 			d.add(Base64Padding, p.Section, "")
@@ -76,6 +80,23 @@ func (c *contentCheck) base64(d *defects, p *Part, text []byte) {
 			}
 		}
 	}
+}
+
+// base64Run returns how many digits text begins with. Most lines are nothing else, so it takes eight at a time: the
+// values of digits are below base64Data, which is a power of two, and those of everything else are not.
+func base64Run(text []byte) int {
+	n := 0
+	for ; n+8 <= len(text); n += 8 {
+		t := text[n : n+8 : n+8]
+		if (base64Table[t[0]]|base64Table[t[1]]|base64Table[t[2]]|base64Table[t[3]]|
+			base64Table[t[4]]|base64Table[t[5]]|base64Table[t[6]]|base64Table[t[7]])&base64Data != 0 {
+			break
+		}
+	}
+	for n < len(text) && base64Table[text[n]] < base64Data {
+		n++
+	}
+	return n
 }
 
 // quotedPrintable looks at every "=". A line that is a piece of a longer one may end in the middle of an escape.
