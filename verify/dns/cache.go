@@ -118,7 +118,7 @@ func (c *Cache) LookupTXT(ctx context.Context, name string) (Answer[string], err
 	if a, ok, err := remembered[string](ctx, c, k); ok {
 		return a, err
 	}
-	return ask(ctx, c, k, func(ctx context.Context) (Answer[string], error) { return c.inner.LookupTXT(ctx, k.name) })
+	return ask(ctx, c, k, func(ctx context.Context) (Answer[string], error) { return c.inner.LookupTXT(ctx, name) })
 }
 
 // LookupIP implements Resolver.
@@ -132,7 +132,7 @@ func (c *Cache) LookupIP(ctx context.Context, network, name string) (Answer[neti
 		return a, err
 	}
 	return ask(ctx, c, k, func(ctx context.Context) (Answer[netip.Addr], error) {
-		return c.inner.LookupIP(ctx, network, k.name)
+		return c.inner.LookupIP(ctx, network, name)
 	})
 }
 
@@ -142,7 +142,7 @@ func (c *Cache) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
 	if a, ok, err := remembered[MX](ctx, c, k); ok {
 		return a, err
 	}
-	return ask(ctx, c, k, func(ctx context.Context) (Answer[MX], error) { return c.inner.LookupMX(ctx, k.name) })
+	return ask(ctx, c, k, func(ctx context.Context) (Answer[MX], error) { return c.inner.LookupMX(ctx, name) })
 }
 
 // LookupPTR implements Resolver.

@@ -37,7 +37,12 @@ slow         TIMEOUT
 // big is a TXT record that does not fit into a datagram.
 var big = "big.example. TXT \"" + strings.Repeat("x", 250) + "\"" + strings.Repeat(" \""+strings.Repeat("y", 250)+"\"", 7) + "\n"
 
-// client asks the servers, with little patience.
+// patient options never send a question twice, however busy the machine is.
+func patient() dns.ClientOptions {
+	return dns.ClientOptions{Timeout: time.Minute, Retry: time.Minute / 4}
+}
+
+// client asks the servers.
 func client(t testing.TB, opt dns.ClientOptions, servers ...*dnstest.Server) *dns.Client {
 	t.Helper()
 	for _, s := range servers {
@@ -71,7 +76,7 @@ func noLeak(t *testing.T) {
 func TestClient(t *testing.T) {
 	noLeak(t)
 	s := dnstest.New(t, world+big, dnstest.Options{})
-	c, ctx := client(t, dns.ClientOptions{Timeout: 400 * time.Millisecond}, s), context.Background()
+	c, ctx := client(t, patient(), s), context.Background()
 
 	txt, err := c.LookupTXT(ctx, "Example.")
 	if err != nil || len(txt.Records) != 1 || txt.Records[0] != "v=spf1 mx -all" || txt.TTL != time.Minute || txt.Secure || txt.Cached {
@@ -91,11 +96,15 @@ func TestClient(t *testing.T) {
 	}
 	for name, class := range map[string]error{
 		"none.example": dns.ErrNXDomain, "a.example": dns.ErrNotFound, "broken.example": dns.ErrTemporary,
-		"refused.example": dns.ErrTemporary, "slow.example": dns.ErrTemporary,
+		"refused.example": dns.ErrTemporary,
 	} {
 		if _, err := c.LookupTXT(ctx, name); !errors.Is(err, class) {
 			t.Errorf("%s: got %v, want %v", name, err, class)
 		}
+	}
+	c = client(t, dns.ClientOptions{Timeout: 50 * time.Millisecond}, s)
+	if _, err := c.LookupTXT(ctx, "slow.example"); !errors.Is(err, dns.ErrTemporary) {
+		t.Errorf("TIMEOUT: got %v", err)
 	}
 }
 
@@ -103,7 +112,7 @@ func TestClient(t *testing.T) {
 func TestTruncation(t *testing.T) {
 	noLeak(t)
 	s := dnstest.New(t, world+big+"huge.example. TXT"+strings.Repeat(" \""+strings.Repeat("z", 250)+"\"", 240)+"\n", dnstest.Options{})
-	c := client(t, dns.ClientOptions{}, s)
+	c := client(t, patient(), s)
 	for range 3 {
 		a, err := c.LookupTXT(context.Background(), "big.example")
 		if err != nil || len(a.Records) != 1 || len(a.Records[0]) != 2000 {
@@ -167,10 +176,14 @@ func TestHostileServers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := dnstest.New(t, world, tc.opt)
-			c := client(t, dns.ClientOptions{Timeout: 300 * time.Millisecond}, s)
+			opt := dns.ClientOptions{Timeout: 300 * time.Millisecond}
+			if tc.cause == "" {
+				opt = patient()
+			}
+			c := client(t, opt, s)
 			start := time.Now()
 			a, err := c.LookupTXT(context.Background(), "example")
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if tc.cause == "" {
@@ -188,7 +201,7 @@ func TestHostileServers(t *testing.T) {
 			}
 			// The same beside a good server gives the right answer.
 			good := dnstest.New(t, world, dnstest.Options{})
-			c = client(t, dns.ClientOptions{Timeout: 2 * time.Second, Retry: 50 * time.Millisecond}, s, good)
+			c = client(t, dns.ClientOptions{Timeout: 20 * time.Second, Retry: 50 * time.Millisecond}, s, good)
 			if a, err := c.LookupTXT(context.Background(), "example"); err != nil || a.Records[0] != "v=spf1 mx -all" {
 				t.Errorf("with a good server: %v, %v", a, err)
 			}
@@ -200,12 +213,12 @@ func TestHostileServers(t *testing.T) {
 func TestSlowServer(t *testing.T) {
 	noLeak(t)
 	s := dnstest.New(t, world, dnstest.Options{Delay: 300 * time.Millisecond})
-	c := client(t, dns.ClientOptions{Timeout: 3 * time.Second, Retry: 50 * time.Millisecond}, s)
+	c := client(t, dns.ClientOptions{Timeout: 20 * time.Second, Retry: 50 * time.Millisecond}, s)
 	start := time.Now()
 	if a, err := c.LookupTXT(context.Background(), "example"); err != nil || a.Records[0] != "v=spf1 mx -all" {
 		t.Errorf("got %v, %v", a, err)
 	}
-	if took := time.Since(start); took < 300*time.Millisecond || took > time.Second {
+	if took := time.Since(start); took < 300*time.Millisecond || took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
@@ -214,7 +227,7 @@ func TestSlowServer(t *testing.T) {
 func TestPreferredServer(t *testing.T) {
 	bad := dnstest.New(t, world, dnstest.Options{Rcode: mdns.RcodeRefused})
 	good := dnstest.New(t, world, dnstest.Options{})
-	c := client(t, dns.ClientOptions{}, bad, good)
+	c := client(t, patient(), bad, good)
 	for range 10 {
 		if _, err := c.LookupTXT(context.Background(), "example"); err != nil {
 			t.Fatal(err)
@@ -233,13 +246,13 @@ func TestServerIsGone(t *testing.T) {
 	}
 	addr := l.LocalAddr().String()
 	_ = l.Close()
-	c := client(t, dns.ClientOptions{Servers: []string{addr}, Timeout: 5 * time.Second, Retry: 20 * time.Millisecond})
+	c := client(t, dns.ClientOptions{Servers: []string{addr}, Timeout: time.Minute, Retry: 20 * time.Millisecond})
 	start := time.Now()
 	_, err = c.LookupTXT(context.Background(), "example")
 	if !errors.Is(err, dns.ErrTemporary) || !strings.HasSuffix(err.Error(), "connection refused") {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
@@ -312,6 +325,35 @@ func TestQuestionNamesTheServer(t *testing.T) {
 	}
 }
 
+// What is no name is none behind the decorators too, and nobody is asked for it.
+func TestNamesThatCannotExist(t *testing.T) {
+	s := dnstest.New(t, world, dnstest.Options{})
+	c := dns.NewCache(client(t, patient(), s), dns.CacheOptions{})
+	defer c.Close()
+	m := dns.NewMemo(c, dns.Budget{})
+	for _, name := range []string{"", ".", "example..", ".example", "a..example", strings.Repeat("a", 64) + ".example"} {
+		for _, r := range []dns.Resolver{c, m} {
+			if _, err := r.LookupTXT(context.Background(), name); !errors.Is(err, dns.ErrNXDomain) {
+				t.Errorf("%q: got %v", name, err)
+			}
+		}
+	}
+	if s.Total() != 0 {
+		t.Errorf("%v", s.Counts())
+	}
+}
+
+func BenchmarkClient(b *testing.B) {
+	s := dnstest.New(b, world, dnstest.Options{})
+	c := client(b, patient(), s)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.LookupTXT(b.Context(), "example"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // 10,000 lookups of 100 names put 100 questions, and 10,000 messages no more.
 func TestAsManyQueriesAsAPerfectCache(t *testing.T) {
 	noLeak(t)
@@ -320,8 +362,7 @@ func TestAsManyQueriesAsAPerfectCache(t *testing.T) {
 		fmt.Fprintf(&text, "d%d.example. TXT \"v=%d\"\n", i, i)
 	}
 	s := dnstest.New(t, text.String(), dnstest.Options{})
-	// No question is sent twice, however busy the machine.
-	c := dns.NewCache(client(t, dns.ClientOptions{Timeout: 30 * time.Second, Retry: 30 * time.Second}, s), dns.CacheOptions{Timeout: 30 * time.Second})
+	c := dns.NewCache(client(t, patient(), s), dns.CacheOptions{Timeout: time.Minute})
 	defer c.Close()
 	var wg sync.WaitGroup
 	for range 20 {
@@ -349,7 +390,9 @@ func TestAsManyQueriesAsAPerfectCache(t *testing.T) {
 func TestConcurrentQuestionsAreBounded(t *testing.T) {
 	noLeak(t)
 	s := dnstest.New(t, world, dnstest.Options{Delay: 30 * time.Millisecond})
-	c := client(t, dns.ClientOptions{Concurrent: 2, Timeout: 10 * time.Second, Retry: 10 * time.Second}, s)
+	opt := patient()
+	opt.Concurrent = 2
+	c := client(t, opt, s)
 	start := time.Now()
 	var wg sync.WaitGroup
 	for range 10 {
@@ -386,7 +429,7 @@ func (s *seen) add(event string) {
 func TestObserver(t *testing.T) {
 	s := dnstest.New(t, world, dnstest.Options{})
 	o := new(seen)
-	cl := client(t, dns.ClientOptions{Observer: o, Timeout: 100 * time.Millisecond}, s)
+	cl := client(t, dns.ClientOptions{Observer: o, Timeout: time.Second}, s)
 	c := dns.NewCache(cl, dns.CacheOptions{Observer: o})
 	defer c.Close()
 	for _, name := range []string{"example", "example", "none.example", "a.example", "slow.example", "slow.example"} {

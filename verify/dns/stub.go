@@ -99,6 +99,7 @@ func lookup[T any](ctx context.Context, s *Stub, name string, qtype uint16, read
 			a.Records = append(a.Records, v)
 		}
 	}
+	a.Records = slices.Clip(a.Records) // who appends to an answer must not write into that of others
 	if len(a.Records) == 0 {
 		fail.Class, fail.Cause, fail.TTL = ErrNotFound, "none of the records is usable", set.ttl
 		return Answer[T]{}, fail

@@ -175,6 +175,9 @@ func TestStubOtherTypes(t *testing.T) {
 	}
 	mx, err := r.LookupMX(ctx, "mx.example")
 	check("mx", mx.Records, err, "[0 . 10 a.example. 20 b.example. 20 aa.example.]", nil)
+	if len(mx.Records) != cap(mx.Records) {
+		t.Errorf("room for %d records behind %d", cap(mx.Records), len(mx.Records))
+	}
 	mx, err = r.LookupMX(ctx, "badmx.example")
 	check("badmx", mx.Records, err, "[]", ErrNotFound)
 	_, err = r.LookupMX(ctx, "refused.example")
