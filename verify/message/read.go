@@ -31,7 +31,7 @@ func Read(r io.Reader, env Envelope, l Limits) (*Message, error) {
 	return b.message(env)
 }
 
-const readBuffer = 64 << 10
+const readBuffer = 16 << 10
 
 // A reader feeds a Builder from a file.
 type reader struct {
