@@ -287,6 +287,13 @@ func sanitizeComment(s string) string {
 // through replace. It looks at no more octets than could be written.
 func sanitize(s string, replace func(byte) byte) string {
 	s = s[:min(len(s), 4*(maxValue+1))]
+	clean := 0
+	for clean < len(s) && s[clean] < 0x7f && replace(s[clean]) == s[clean] {
+		clean++
+	}
+	if clean == len(s) {
+		return s
+	}
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
 		if r >= utf8.RuneSelf || r == 0x7f {

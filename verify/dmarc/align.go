@@ -101,6 +101,11 @@ func (e *evaluator) isAligned(
 		e.note("%s is not the author domain, as strict alignment asks for", id)
 		return false, nil
 	}
+	// No organization is above a top-level domain, so this needs no answer from the DNS.
+	if top := ev.Domain[strings.LastIndexByte(ev.Domain, '.')+1:]; !within(id.domain, top) {
+		e.note("%s is outside %s", id, top)
+		return false, nil
+	}
 	org, err := d.organizational(ctx, ev.Domain)
 	if err != nil {
 		return false, err

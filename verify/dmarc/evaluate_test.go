@@ -243,6 +243,10 @@ func TestTempError(t *testing.T) {
 		{"above a record, not needed: exact match", example + "_dmarc.com SERVFAIL", Input{Author: from("example.com"), DKIM: signed("example.com")},
 			"pass reject/reject at example.com dkim"},
 		{"above a record, not needed: no identifier", example + "_dmarc.com SERVFAIL", Input{Author: from("example.com")}, "fail reject/reject at example.com"},
+		{"above a record, not needed: another top-level domain", example + "_dmarc.com SERVFAIL", Input{Author: from("example.com"), DKIM: signed("evil.test")},
+			"fail reject/reject at example.com"},
+		{"above a record, which could have been the organizational domain", example + "_dmarc.com SERVFAIL",
+			Input{Author: from("example.com"), DKIM: signed("other.com")}, "temperror reject/ at example.com"},
 		{"above a record, not needed: strict", "_dmarc.com SERVFAIL\n" + `_dmarc.example.com TXT "v=DMARC1; p=reject; adkim=s"`,
 			Input{Author: from("example.com"), DKIM: signed("sub.example.com")}, "fail reject/reject at example.com"},
 		{"of an identifier", example + "_dmarc.sub.example.com SERVFAIL", Input{Author: from("example.com"), DKIM: signed("sub.example.com")},
@@ -449,14 +453,15 @@ func TestDiscovery(t *testing.T) {
 
 func TestSteps(t *testing.T) {
 	r := resolver(t, `_dmarc.example.com TXT "v=DMARC1; p=none; np=reject; adkim=x"`)
-	in := Input{Author: from("ghost.example.com"), SPF: mailFrom("esp.test"), DKIM: signed("example.com")}
+	in := Input{Author: from("ghost.example.com"), SPF: mailFrom("esp.test"), DKIM: signed("esp.com", "example.com")}
 	ev := Evaluate(t.Context(), r, in, Options{Explain: true})
 	want := []string{
 		"TXT _dmarc.ghost.example.com: no such name",
 		`TXT _dmarc.example.com: "v=DMARC1; p=none; np=reject; adkim=x"`,
 		`ignored: "adkim=x"`,
 		"TXT _dmarc.com: no such name",
-		"SPF MAIL FROM esp.test is outside example.com",
+		"SPF MAIL FROM esp.test is outside com",
+		"DKIM d=esp.com is outside example.com",
 		"DKIM d=example.com: organizational domain example.com, that of the author is example.com",
 		"A ghost.example.com: no such name",
 		"ghost.example.com: pass, published policy reject of example.com, to be applied reject",
