@@ -237,6 +237,7 @@ func exceeded(m *message.Message, c *config.Config) *filter.Outcome {
 	}
 	d := m.Defects[i]
 	o := &filter.Outcome{Envelope: m.Envelope, Size: m.Size(), Defects: m.Defects}
+	o.Results.Author, o.Results.Skipped = m.Header.Author(), "message beyond a limit"
 	o.Decision = rules.Decision{Disposition: rules.Reject, Trust: rules.Unverified, Reason: "a limit is exceeded: " + cmp.Or(d.Detail, d.Code)}
 	o.Plan = plan.Plan{Verdict: plan.Refuse, Reply: "550 5.6.0 " + d.Detail}
 	if d.Code == message.LimitBody {

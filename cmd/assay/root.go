@@ -46,8 +46,11 @@ func group(use, short, long string, members ...*cobra.Command) *cobra.Command {
 // args checks the number of arguments.
 func args(lowest, highest int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := cobra.RangeArgs(lowest, highest)(c, args); err != nil {
-			return usageError{err}
+		switch {
+		case len(args) < lowest:
+			return usageError{fmt.Errorf("%s needs an argument: %s", c.CommandPath(), c.Use)}
+		case len(args) > highest:
+			return usageError{fmt.Errorf("%s does not take the argument %q", c.CommandPath(), args[highest])}
 		}
 		return nil
 	}

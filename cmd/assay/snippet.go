@@ -73,8 +73,8 @@ func (s snippet) postfix() string {
 	b.WriteString("# While Assay is away mail waits at the sending side. \"accept\" would deliver it unchecked.\n")
 	b.WriteString("milter_default_action = tempfail\n")
 	b.WriteString("milter_protocol = 6\n")
-	fmt.Fprintf(&b, "# Assay answers within %s and reports progress meanwhile.\n", s.budget)
-	fmt.Fprintf(&b, "milter_content_timeout = %ds\n", int(max(300*time.Second, s.budget+60*time.Second)/time.Second))
+	fmt.Fprintf(&b, "# Assay answers within %ds and reports progress meanwhile.\n", seconds(s.budget))
+	fmt.Fprintf(&b, "milter_content_timeout = %ds\n", seconds(max(300*time.Second, s.budget+60*time.Second)))
 	return b.String()
 }
 
@@ -99,7 +99,7 @@ func (s snippet) sendmail() string {
 	var b strings.Builder
 	b.WriteString("dnl Add to /etc/mail/sendmail.mc, then build sendmail.cf and restart Sendmail.\n")
 	b.WriteString("dnl F=T: while Assay is away mail waits at the sending side. Without F= it would be delivered unchecked.\n")
-	fmt.Fprintf(&b, "dnl T=: Assay answers within %s; Sendmail's default of 10s for R is too short.\n", s.budget)
+	fmt.Fprintf(&b, "dnl T=: Assay answers within %ds; Sendmail's default of 10s for R is too short.\n", seconds(s.budget))
 	if s.listener.Network == "unix" {
 		b.WriteString("dnl Sendmail demands that no directory of the path is writable by group or others.\n")
 	}
@@ -130,3 +130,6 @@ func reachable(host, network string) string {
 	}
 	return cmp.Or(host, "127.0.0.1")
 }
+
+// seconds returns a duration in whole seconds, rounded up.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -83,7 +83,11 @@ func (a *app) printCheck(k check, asJSON bool, methods []string) error {
 	for _, m := range methods {
 		results[m] = all[m]
 	}
-	return encode(a.out, map[string]any{"version": report.Version, "results": results, "dns": questions})
+	return encode(a.out, struct {
+		Version int               `json:"version"`
+		Results map[string]any    `json:"results"`
+		DNS     []report.Question `json:"dns"`
+	}{report.Version, results, questions})
 }
 
 // spf checks both identities of SPF; the null reverse-path makes them one (RFC 7208 Section 2.4).

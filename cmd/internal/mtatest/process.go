@@ -15,13 +15,14 @@ import (
 )
 
 // guardScript waits until the program that started it is gone, or closes the pipe on purpose. Then it kills the process
-// group and removes the directory. It needs two rounds because a process may just be forking.
+// group and removes the directory. It needs two rounds because a process may just be forking. There is no "--" before the
+// group because Debian's sh takes it for a number.
 const guardScript = `
 trap '' HUP INT TERM
 read -r _
-kill -KILL -- "-$1" 2>/dev/null
+kill -KILL "-$1" 2>/dev/null
 sleep 0.05
-kill -KILL -- "-$1" 2>/dev/null
+kill -KILL "-$1" 2>/dev/null
 rm -rf -- "$2"
 `
 
@@ -61,10 +62,11 @@ func (p *process) exited() bool {
 	return err != nil || info.Signo != 0
 }
 
-// close lets the guard do its work, and waits for it.
+// close kills the process group, lets the guard remove the directory, and waits for it.
 func (p *process) close() error {
 	var err error
 	p.once.Do(func() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		_ = p.pipe.Close()
 		err = p.guard.Wait()
 		_ = p.cmd.Wait() // killed: its status says nothing

@@ -6,6 +6,8 @@
 package report
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -335,8 +337,12 @@ func NewIPRev(v iprev.Verification) IPRev {
 	return r
 }
 
-// NewQuestions returns the report of DNS questions.
+// NewQuestions returns the report of DNS questions, by name and type: they are asked side by side, so their order in time
+// says nothing and differs from run to run.
 func NewQuestions(qs []dns.Question) []Question {
+	qs = slices.SortedStableFunc(slices.Values(qs), func(a, b dns.Question) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+	})
 	return each(qs, func(q dns.Question) Question {
 		return Question{Name: q.Name, Type: q.Type, Answer: present(q.Answer), Error: q.Err, TTL: int64(q.TTL / time.Second),
 			DurationMS: milliseconds(q.Duration), Asked: q.Asked, Cached: q.Cached, Secure: q.Secure, Stale: q.Stale}
