@@ -176,14 +176,14 @@ func TestHostileServers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := dnstest.New(t, world, tc.opt)
-			opt := dns.ClientOptions{Timeout: 300 * time.Millisecond}
+			opt := dns.ClientOptions{Timeout: time.Second}
 			if tc.cause == "" {
 				opt = patient()
 			}
 			c := client(t, opt, s)
 			start := time.Now()
 			a, err := c.LookupTXT(context.Background(), "example")
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if tc.cause == "" {

@@ -196,9 +196,12 @@ func (r *race) wait(ctx context.Context, retry <-chan time.Time) *mdns.Msg {
 func (r *race) failed(t try) bool {
 	r.pending--
 	s := &r.servers[t.server]
-	s.err = t.err
 	var network net.Error
-	if errors.As(t.err, &network) {
+	unreachable := errors.As(t.err, &network)
+	if s.err == nil || !unreachable || !network.Timeout() {
+		s.err = t.err // that a later try got no answer says less than what an earlier one got
+	}
+	if unreachable {
 		s.network++
 		s.out = s.out || s.network == maxNetworkErrors && !network.Timeout()
 	} else {
