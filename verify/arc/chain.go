@@ -112,10 +112,14 @@ func (c *chain) addResults(f message.Field) error {
 	return nil
 }
 
-// addSignature adds an ARC-Message-Signature field (RFC 8617 Section 4.1.2): a DKIM-Signature with an instance number
-// instead of i= and v=, which must not sign seals.
+// dialect is how ARC-Message-Signature differs from DKIM-Signature (RFC 8617 Section 4.1.2): an instance number instead
+// of i=, no v=, and it must not sign seals. That From is signed matters to who speaks for an author, and a sealer does
+// not; the suite of the working group also expects an h= with empty names to verify.
+var dialect = dkim.Dialect{Instance: true, AnyNames: true, Unsigned: sealName}
+
+// addSignature adds an ARC-Message-Signature field.
 func (c *chain) addSignature(f message.Field, opt Options) error {
-	sig := dkim.ParseSignature(f, dkim.Dialect{Instance: true, Unsigned: sealName}, opt.dkim())
+	sig := dkim.ParseSignature(f, dialect, opt.dkim())
 	v, ok := sig.Tags.Get("i")
 	if !ok {
 		return fmt.Errorf("%s without instance: %s", f.Name, sig.Reason)

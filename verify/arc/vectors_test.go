@@ -105,20 +105,40 @@ func suites(t *testing.T) []suite {
 	return all
 }
 
-// The tests whose expectation the RFCs contradict.
-var disputed = map[string]string{}
+// The tests whose expectation the RFCs contradict, with what they ask for and why.
+var disputed = map[string]struct {
+	want authres.Result
+	why  string
+}{
+	"ams_fields_c_na": {authres.Fail, "The message signature has no c=. RFC 8617 Section 4.1.2 takes over the syntax and " +
+		"semantics of DKIM-Signature, and RFC 6376 Section 3.5 makes simple/simple the default of c=. The signature of this " +
+		"test was made with relaxed/relaxed, so it does not verify. Mail::DKIM's copy of the suite expects fail, too."},
+}
 
+// TestValiMail runs the ARC test suite of ValiMail. An empty cv means that the chain had failed before: a sealer adds
+// nothing to it, and a verifier finds it failed.
 func TestValiMail(t *testing.T) {
 	run := 0
 	for _, group := range suites(t) {
 		for name, test := range group.Tests {
 			run++
 			want := authres.Result(strings.ToLower(test.CV))
+			if want == "" {
+				want = authres.Fail
+			}
+			if d, ok := disputed[name]; ok {
+				want = d.want
+			}
 			v := Verify(t.Context(), records(group.Records), read(t, test.Message), Options{Explain: true})
 			if v.Result != want {
 				t.Errorf("%s: %s: %q, want %q: %s", group.Description, name, v.Result, want, v.Reason)
 			}
+			if len(v.Steps) == 0 || v.Reason == "" && v.Result != authres.Pass {
+				t.Errorf("%s: %s: %q is not explained", group.Description, name, v.Result)
+			}
 		}
 	}
-	t.Logf("%d tests", run)
+	if run != 125 {
+		t.Errorf("%d tests, want 125", run)
+	}
 }

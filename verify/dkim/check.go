@@ -48,7 +48,7 @@ func (c *Checker) Begin(s *Signature) {
 
 // checkTimes checks x= against the clock (RFC 6376 Section 6.1.1: PERMFAIL, signature expired).
 func (c *Checker) checkTimes(s *Signature) *Problem {
-	if !s.Expires.IsZero() && c.at.After(s.Expires.Add(c.opt.ClockSkew)) {
+	if !s.Expires.IsZero() && c.at.After(s.Expires.Add(c.opt.skew())) {
 		return permerror("expired on %s", s.Expires.Format(time.RFC3339))
 	}
 	return nil
@@ -170,7 +170,7 @@ func (c *Checker) accept(s *Signature) *Problem {
 		return problem(authres.Policy, "signs only part of the body: l=%d of %d octets", s.BodyLength, octets)
 	case s.BodyLength >= 0 && c.opt.Length == LengthWhole && s.BodyLength < octets:
 		return problem(authres.Policy, "signs only part of the body: l=%d of %d octets", s.BodyLength, octets)
-	case c.opt.Future == FuturePolicy && s.Signed.After(c.at.Add(c.opt.ClockSkew)):
+	case c.opt.Future == FuturePolicy && s.Signed.After(c.at.Add(c.opt.skew())):
 		return problem(authres.Policy, "signed in the future, on %s", s.Signed.Format(time.RFC3339))
 	}
 	if c.opt.Duplicates == DuplicatesPolicy {

@@ -81,14 +81,14 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxKeyRecord, 4<<10)
 	set(&o.MaxKeyRecords, 4)
 	o.MinRSABits = max(o.MinRSABits, minRSABits)
-	switch {
-	case o.ClockSkew == 0:
+	if o.ClockSkew == 0 {
 		o.ClockSkew = 5 * time.Minute
-	case o.ClockSkew < 0:
-		o.ClockSkew = 0
 	}
 	return o
 }
+
+// skew returns ClockSkew as a duration to add.
+func (o Options) skew() time.Duration { return max(o.ClockSkew, 0) }
 
 // preferred returns the domains of PreferDomains, or those of the author.
 func (o Options) preferred(h message.Header) []string {

@@ -13,6 +13,7 @@ import (
 // A Dialect says in what the tags of a field differ from those of DKIM-Signature. The zero value is DKIM-Signature.
 type Dialect struct {
 	Instance bool   // there is no v=, and i= is an instance number, which the caller reads
+	AnyNames bool   // h= need not hold From, and may hold empty names, which stand for no field
 	Unsigned string // lower-case name of the field that h= must not hold, "" for none
 }
 
@@ -263,16 +264,16 @@ func (s *Signature) parseNames(opt Options) *Problem {
 	from := false
 	for _, name := range names {
 		switch {
-		case !isFieldName(name):
+		case !isFieldName(name) && !(name == "" && s.dialect.AnyNames):
 			return permerror("h= holds %q, which is not a field name", brief(name))
-		case name == s.dialect.Unsigned:
+		case name != "" && name == s.dialect.Unsigned:
 			return permerror("h= holds %s, which must not be signed", name)
 		case name == "from":
 			from = true
 		}
 	}
 	s.SignedHeaders = names
-	if !from {
+	if !from && !s.dialect.AnyNames {
 		return permerror("From is not signed")
 	}
 	return nil
