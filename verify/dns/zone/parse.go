@@ -125,10 +125,12 @@ func (s *scanner) scan(line string) (plain bool) {
 	return plain
 }
 
-// markFault returns the record for a line of the form "[owner] [TTL] [class] [type] FAULT".
+// markFault returns the record for a line of the form "[owner] [TTL] [class] [type] FAULT", or with the type behind the
+// fault.
 func markFault(line string) (string, bool) {
-	body, _, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ";")
-	ending := line[len(strings.TrimRight(line, "\r\n")):]
+	content := strings.TrimRight(line, "\r\n")
+	ending := line[len(content):]
+	body, _, _ := strings.Cut(content, ";")
 	words := strings.Fields(body)
 	if len(words) == 0 || body[0] == '$' {
 		return "", false
@@ -137,29 +139,31 @@ func markFault(line string) (string, bool) {
 	if body[0] != ' ' && body[0] != '\t' {
 		owner, words = words[0], words[1:]
 	}
-	if len(words) == 0 {
-		return "", false
+	n := 0
+	for n < len(words) && (isTTL(words[n]) || strings.EqualFold(words[n], "IN")) {
+		n++
 	}
-	last := words[len(words)-1]
-	fault, words := faultOf(last), words[:len(words)-1]
+	fault, qtype := statement(words[n:])
 	if fault == NoFault {
 		return "", false
 	}
-	var qtype uint16
-	if n := len(words); n > 0 {
-		if t, ok := mdns.StringToType[strings.ToUpper(words[n-1])]; ok {
-			if !failsWith(t, last) {
-				return "", false
-			}
-			qtype, words = t, words[:n-1]
+	return fmt.Sprintf("%s %s TYPE%d \\# 3 %02x%04x%s", owner, strings.Join(words[:n], " "), faultType, uint8(fault), qtype, ending), true
+}
+
+// statement reads what a line says behind TTL and class. The type is 0 where the line names none.
+func statement(words []string) (Fault, uint16) {
+	switch len(words) {
+	case 1:
+		return faultOf(words[0]), 0
+	case 2:
+		if t, ok := mdns.StringToType[strings.ToUpper(words[0])]; ok && failsWith(t, words[1]) {
+			return faultOf(words[1]), t
+		}
+		if t, ok := mdns.StringToType[strings.ToUpper(words[1])]; ok {
+			return faultOf(words[0]), t
 		}
 	}
-	for _, w := range words {
-		if !isTTL(w) && !strings.EqualFold(w, "IN") {
-			return "", false
-		}
-	}
-	return fmt.Sprintf("%s %s TYPE%d \\# 3 %02x%04x%s", owner, strings.Join(words, " "), faultType, uint8(fault), qtype, ending), true
+	return NoFault, 0
 }
 
 // faultOf reads the word for a fault.

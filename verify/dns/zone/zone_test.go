@@ -45,6 +45,8 @@ some       TXT    "text"
 tocname    CNAME  timeout
 timeout    A      192.0.2.3
 quoted     TXT    "SERVFAIL"
+behind     5m IN  servfail mx ; the type stands behind
+behind     TXT    "x"
 a.b.ent    A      192.0.2.4
 *.wild     TXT    "wild"
 no.wild    A      192.0.2.5
@@ -76,6 +78,7 @@ func TestLookupTXT(t *testing.T) {
 		{"slow.example", "", dns.ErrTemporary},
 		{"some.example", "text", nil},
 		{"quoted.example", "SERVFAIL", nil},
+		{"behind.example", "x", nil},
 		{"ent.example", "", dns.ErrNotFound},
 		{"b.ent.example", "", dns.ErrNotFound},
 		{"c.ent.example", "", dns.ErrNXDomain},
@@ -135,7 +138,7 @@ func TestOtherTypes(t *testing.T) {
 	if a, err := z.LookupIP(ctx, "ip4", "slow.example"); err != nil || len(a.Records) != 1 {
 		t.Errorf("a type beside the one that fails: %v, %v", a, err)
 	}
-	for _, name := range []string{"some.example", "refuse.example"} {
+	for _, name := range []string{"some.example", "refuse.example", "behind.example"} {
 		if _, err := z.LookupMX(ctx, name); !errors.Is(err, dns.ErrTemporary) {
 			t.Errorf("MX of %s: %v", name, err)
 		}
