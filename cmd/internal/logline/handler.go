@@ -126,6 +126,9 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	line := h.begin(r, id)
+	if len(line) > 0 && len(pairs) > 0 {
+		line = append(line, ' ')
+	}
 	line = append(line, pairs...)
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
