@@ -205,6 +205,22 @@ func TestOnlySocketsAreRemoved(t *testing.T) {
 	}
 }
 
+// A socket that answers in another way than ours did is somebody else's.
+func TestForeignSocketIsNotRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	foreign, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if _, err := listenAt(t, path, ListenOptions{}); err == nil || !strings.Contains(err.Error(), "may be in use") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the socket was removed: %v", err)
+	}
+}
+
 func TestListenAllOrNone(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")

@@ -320,6 +320,49 @@ func TestAcceptErrors(t *testing.T) {
 	}
 }
 
+// A dead listener fails at once whenever it is asked, until it is closed.
+type dead struct {
+	closed chan struct{}
+	failed []time.Time
+}
+
+func (d *dead) Accept() (net.Conn, error) {
+	select {
+	case <-d.closed:
+		return nil, net.ErrClosed
+	default:
+		d.failed = append(d.failed, time.Now())
+		return nil, syscall.EMFILE
+	}
+}
+func (d *dead) Close() error { close(d.closed); return nil }
+func (*dead) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestAcceptBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := &dead{closed: make(chan struct{})}
+		s := NewServer(newDesk(), Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 10500*time.Millisecond)
+		defer cancel()
+		if err := s.Serve(ctx, ln); err != nil {
+			t.Error(err)
+		}
+		var waits []time.Duration
+		for i := range ln.failed[1:] {
+			waits = append(waits, ln.failed[i+1].Sub(ln.failed[i]))
+		}
+		want := []time.Duration{5, 10, 20, 40, 80, 160, 320, 640}
+		for i, w := range waits {
+			if i < len(want) && w != want[i]*time.Millisecond || i >= len(want) && w != time.Second {
+				t.Errorf("wait %d is %v", i, w)
+			}
+		}
+		if len(waits) != 17 {
+			t.Errorf("%d waits: %v", len(waits), waits)
+		}
+	})
+}
+
 // Connections beyond the cap wait in the backlog, and none is lost.
 func TestConnectionCap(t *testing.T) {
 	events := new(tally)

@@ -462,13 +462,24 @@ func TestConnectionLostDuringHandle(t *testing.T) {
 	})
 }
 
-// The memory of a large packet is given back when the message has ended.
+// The memory of a large packet, and of a large answer, is given back when the message has ended.
 func TestIdleConnectionsKeepLittleMemory(t *testing.T) {
-	w := &wire{packet: make([]byte, 0, 64<<10), out: make([]byte, 0, 64<<10)}
-	w.release()
-	if w.packet != nil || w.out != nil {
-		t.Errorf("kept %d and %d octets", cap(w.packet), cap(w.out))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: make([]byte, 50_000)}}})
+		s, m := attach(t, desk, Options{})
+		m.open().envelope("a@example.org", "b@example.net")
+		m.content(strings.Repeat("x", 65535), "A: 1")
+		m.end()
+		synctest.Wait()
+		for session := range s.sessions {
+			if p, o := cap(session.wire.packet), cap(session.wire.out); p > keepMemory || o > keepMemory {
+				t.Errorf("kept %d and %d octets", p, o)
+			}
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestWriteAfterFailureStaysFailed(t *testing.T) {
