@@ -23,8 +23,8 @@ type Results struct {
 	DMARC   dmarc.Evaluation
 	IPRev   iprev.Verification
 	Auth    Auth
-	Skipped Skip                // not "": the sender is trusted, so only Auth is evaluated
-	Faults  []Fault             // checks that panicked; their outcome is permerror
+	Skipped Skip    // not "": the sender is trusted, so only Auth is evaluated
+	Faults  []Fault // checks that panicked; their outcome is permerror
 }
 
 // Auth is the SMTP authentication of the client (RFC 4954), the "auth" method of RFC 8601.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"assay/verify/arc"
 	"assay/verify/authres"
@@ -21,13 +20,12 @@ import (
 	"assay/verify/spf"
 )
 
-// DefaultTimeout bounds the DNS questions of one message.
-const DefaultTimeout = 20 * time.Second
-
 // Options configure a Verifier. The zero value needs only a Resolver.
 type Options struct {
 	Resolver dns.Resolver // shared by all messages; usually a cache
-	Budget   dns.Budget   // DNS questions one message may ask
+	// Budget bounds the DNS questions of one message, in number and in the time spent waiting for them. A check that is
+	// not finished by then is temperror. The time in which the body arrives does not count.
+	Budget dns.Budget
 
 	SPF   spf.Options
 	DKIM  dkim.Options
@@ -37,9 +35,6 @@ type Options struct {
 
 	// Trusted holds the networks whose clients are not checked, such as the organization's own relays.
 	Trusted []netip.Prefix
-	// Timeout bounds all DNS questions of one message together; 0 means DefaultTimeout. A check that is not finished by
-	// then is temperror.
-	Timeout time.Duration
 	// Explain fills the Steps of every outcome.
 	Explain bool
 }
@@ -49,10 +44,8 @@ type Verifier struct{ opt Options }
 
 // New returns a Verifier.
 func New(opt Options) *Verifier {
-	if opt.Timeout <= 0 {
-		opt.Timeout = DefaultTimeout
-	}
-	opt.SPF.Explain, opt.DKIM.Explain, opt.ARC.Explain, opt.DMARC.Explain = opt.Explain, opt.Explain, opt.Explain, opt.Explain
+	opt.SPF.Explain, opt.DKIM.Explain, opt.ARC.Explain = opt.Explain, opt.Explain, opt.Explain
+	opt.DMARC.Explain, opt.IPRev.Explain = opt.Explain, opt.Explain
 	return &Verifier{opt}
 }
 
@@ -90,7 +83,7 @@ type Fault struct {
 // Start begins every lookup that the envelope and the header of a message call for, side by side, and returns at once.
 // It can be called before the body has arrived. Cancelling ctx ends the lookups.
 func (v *Verifier) Start(ctx context.Context, env *message.Envelope, header message.Header) *Run {
-	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
+	ctx, cancel := context.WithCancel(ctx)
 	r := &Run{v: v, ctx: ctx, cancel: cancel, env: env, memo: dns.NewMemo(v.opt.Resolver, v.opt.Budget), bodies: dkim.NewBodies()}
 	r.results.Author = header.Author()
 	r.results.Auth = authenticated(env)
@@ -123,8 +116,8 @@ func (r *Run) startEnvelope() {
 	r.goCheck("iprev", func() { r.results.IPRev = iprev.Verify(r.ctx, r.memo, r.env.ClientIP, r.v.opt.IPRev) })
 }
 
-// startHeader starts the checks that need the header: keys of signatures and seals, and the author domain's policy,
-// which is asked for early so that its answer is there when DMARC is evaluated.
+// startHeader starts the checks that need the header: keys of signatures and seals, and the author domain's policy.
+// An evaluation without identifiers asks for the records early, so that the real one finds the answers.
 func (r *Run) startHeader(header message.Header) {
 	opt := r.v.opt.DKIM
 	for _, box := range r.results.Author.Mailboxes {
@@ -132,9 +125,9 @@ func (r *Run) startHeader(header message.Header) {
 	}
 	r.guard("dkim", func() { r.dkim = dkim.Start(r.ctx, r.memo, header, r.env.ReceivedAt, opt, r.bodies) })
 	r.guard("arc", func() { r.arc = arc.Start(r.ctx, r.memo, header, r.env.ReceivedAt, r.v.opt.ARC, r.bodies) })
-	if boxes := r.results.Author.Mailboxes; len(boxes) > 0 && boxes[0].Domain != "" {
-		r.goCheck("dmarc", func() { _, _ = r.memo.LookupTXT(r.ctx, "_dmarc."+boxes[0].Domain) })
-	}
+	r.goCheck("dmarc", func() {
+		dmarc.Evaluate(r.ctx, r.memo, dmarc.Input{Author: r.results.Author}, r.v.opt.DMARC)
+	})
 }
 
 // Finish hashes the body of m, waits for every check, and returns the outcomes. It is called at most once.
@@ -176,7 +169,7 @@ func (r *Run) finishBody(m *message.Message) {
 func (r *Run) finishDMARC() {
 	r.results.DMARC = dmarc.Evaluation{Result: authres.PermError, Reason: "internal error"}
 	r.guard("dmarc", func() {
-		in := dmarc.Input{Author: r.results.Author, SPF: r.results.SPF, DKIM: r.results.DKIM}
+		in := dmarc.Input{Author: r.results.Author, SPF: r.results.SPF, DKIM: r.results.DKIM, Forwarder: r.forwarder()}
 		r.results.DMARC = dmarc.Evaluate(r.ctx, r.memo, in, r.v.opt.DMARC)
 	})
 	domain := r.results.DMARC.DKIMDomain
@@ -191,6 +184,18 @@ func (r *Run) finishDMARC() {
 		}
 	}
 	slices.SortStableFunc(r.results.DKIM, func(a, b dkim.Verification) int { return rank(a) - rank(b) })
+}
+
+// forwarder names the trusted ARC sealer that saw the message pass DMARC for the domain in From, "" if there is none.
+func (r *Run) forwarder() string {
+	a, boxes := r.results.ARC, r.results.Author.Mailboxes
+	if a.Result != authres.Pass || !a.Trusted || a.DMARC != authres.Pass || len(boxes) != 1 || a.DMARCFrom != boxes[0].Domain {
+		return ""
+	}
+	if len(a.Sealers) == 0 {
+		return ""
+	}
+	return a.Sealers[len(a.Sealers)-1]
 }
 
 // Questions returns the DNS questions of the message so far, in order.

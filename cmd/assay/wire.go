@@ -51,7 +51,6 @@ func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifie
 		DMARC:    dmarcOptions(c),
 		IPRev:    iprev.Options{Names: c.Verify.IPRev.Names},
 		Trusted:  c.Trust.Networks,
-		Timeout:  c.Limits.DNSTime,
 		Explain:  explain,
 	})
 }

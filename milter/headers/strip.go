@@ -65,12 +65,12 @@ func (o Options) remove(env *message.Envelope, f message.Field, skipped verify.S
 func (o Options) removeResults(env *message.Envelope, f message.Field, skipped verify.Skip) string {
 	id, ok := authres.Identify(string(f.Value()))
 	switch {
-	case !ok:
-		return "authserv-id cannot be read"
 	case authres.SameID(id, o.authservID(env)):
 		return "claims our authserv-id"
 	case contains(o.Upstream, env.ClientIP) && sameAny(id, o.UpstreamIDs):
-		return ""
+		return "" // such as "relay.example (amavisd-new); ...": odd, but the relay is known
+	case !ok:
+		return "authserv-id cannot be read with certainty"
 	}
 	switch {
 	case o.Strip == StripOwn:
