@@ -155,7 +155,7 @@ func TestAuthorIsBounded(t *testing.T) {
 	const size = 1 << 20
 	for _, seed := range []string{"a@b,", "(", "\"", "\"a\"@", "<", "a@b <", ",", "a:", "\\", "@", "=?a?q?", "(\\", "a.", "\"@", "ä@ä,"} {
 		value := strings.Repeat(seed, size/len(seed))
-		start := time.Now()
+		start := cpuTime(t)
 		a := author(value[:size-100])
 		if len(a.Mailboxes) > MaxMailboxes {
 			t.Errorf("%q repeated: %d mailboxes", seed, len(a.Mailboxes))
@@ -163,7 +163,7 @@ func TestAuthorIsBounded(t *testing.T) {
 		if a.Problem == "" {
 			t.Errorf("%q repeated: no problem", seed)
 		}
-		if d := time.Since(start); d > 2*time.Second {
+		if d := cpuTime(t) - start; d > 2*time.Second {
 			t.Errorf("%q repeated: took %v", seed, d)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
-// seeds are the mails of testdata and, where they are, of the vectors; the vectors' larger ones teach a fuzzer little.
+// seeds are the mails of testdata.
 func seeds(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.eml")
 	if err != nil || len(files) == 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -327,7 +328,7 @@ func TestHostileShapesAreLinear(t *testing.T) {
 		"semicolons":            fill("Content-Type: a/b", ";"),
 	}
 	for name, raw := range tests {
-		start := time.Now()
+		start := cpuTime(t)
 		m := readBytes(t, []byte(raw), Limits{HeaderOctets: size})
 		checkTree(t, name, m)
 		for p := range m.Root.Leaves() {
@@ -335,7 +336,7 @@ func TestHostileShapesAreLinear(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if d := time.Since(start); d > 5*time.Second {
+		if d := cpuTime(t) - start; d > 5*time.Second {
 			t.Errorf("%s: %v", name, d)
 		} else if testing.Verbose() {
 			t.Logf("%-22s %v", name, d)
@@ -344,6 +345,16 @@ func TestHostileShapesAreLinear(t *testing.T) {
 			t.Errorf("%s: %d defects", name, len(m.Defects))
 		}
 	}
+}
+
+// cpuTime returns what the process has used. Other programs on the machine do not count.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // The index of a long body needs little memory.
