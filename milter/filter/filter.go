@@ -86,6 +86,7 @@ func (t *Transaction) Done(err error) {
 // describe notes the shape of the message.
 func (o *Outcome) describe(m *message.Message) {
 	o.Size, o.Defects = m.Size(), m.Defects
+	o.Envelope.QueueID = m.Envelope.QueueID // Sendmail and some Postfix versions name it late
 	for range m.Root.Leaves() {
 		o.Parts++
 	}
