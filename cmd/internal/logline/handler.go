@@ -54,12 +54,15 @@ func slogLevel(l config.Level) slog.Level {
 	}
 }
 
-// replaceJSON writes levels in lower case, bounds values, and leaves out the time if asked to.
+// replaceJSON writes levels in lower case, bounds values, names the line of a message, and leaves out the time if asked
+// to.
 func replaceJSON(noTime bool) func([]string, slog.Attr) slog.Attr {
 	return func(groups []string, a slog.Attr) slog.Attr {
 		switch {
 		case len(groups) == 0 && a.Key == slog.TimeKey && noTime:
 			return slog.Attr{}
+		case len(groups) == 0 && a.Key == slog.MessageKey && a.Value.String() == "":
+			return slog.String(a.Key, "message")
 		case len(groups) == 0 && a.Key == slog.LevelKey:
 			return slog.String(a.Key, strings.ToLower(a.Value.String()))
 		case a.Value.Kind() == slog.KindString:

@@ -1,6 +1,7 @@
 package logline
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"assay/cmd/internal/config"
 	"assay/milter/filter"
+	"assay/rules"
 	"assay/verify"
 	"assay/verify/authres"
 	"assay/verify/dkim"
@@ -49,7 +51,7 @@ func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 		return l.attrs
 	}
 	l.results(o.Results)
-	l.decision(o)
+	l.decision(o, err)
 	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
 		slog.Int64("ms", o.Elapsed.Milliseconds()))
 	l.problem("failure", o.Failure)
@@ -73,8 +75,12 @@ func (l *line) add(key, value string) {
 // problem adds the first line of the text of an error, without addresses unless the level shows them.
 func (l *line) problem(key, text string) {
 	text, _, _ = strings.Cut(text, "\n")
-	if l.privacy != config.PrivacyFull {
-		text = hideAddresses(text)
+	switch l.privacy {
+	case config.PrivacyFull:
+	case config.PrivacyMinimal:
+		text = hideAddresses(text, false)
+	default:
+		text = hideAddresses(text, true)
 	}
 	l.add(key, text)
 }
@@ -84,7 +90,7 @@ func (l *line) envelope(e *message.Envelope, r verify.Results) {
 	switch l.privacy {
 	case config.PrivacyFull:
 		if e.ClientIP.IsValid() {
-			l.add("client", e.ClientIP.String())
+			l.add("client", e.ClientIP.Unmap().String())
 		}
 		l.add("client_name", e.ClientName)
 		l.add("helo", e.Helo)
@@ -94,7 +100,7 @@ func (l *line) envelope(e *message.Envelope, r verify.Results) {
 	default:
 		l.add("client", network(e.ClientIP))
 	}
-	l.add("tls", strings.TrimPrefix(e.TLS.Version, "TLSv"))
+	l.add("tls", cmp.Or(strings.TrimPrefix(e.TLS.Version, "TLSv"), "none"))
 	l.people(e, r)
 	l.attrs = append(l.attrs, slog.Int("n_rcpt", len(e.RcptTo)))
 }
@@ -127,7 +133,7 @@ func (l *line) people(e *message.Envelope, r verify.Results) {
 func (l *line) results(r verify.Results) {
 	l.add("author", string(r.Author.Problem))
 	if r.Skipped != "" {
-		l.add("skipped", string(r.Skipped))
+		l.add("skipped", skipWord(r.Skipped))
 		return
 	}
 	l.add("spf", spfResult(r.SPF))
@@ -139,8 +145,13 @@ func (l *line) results(r verify.Results) {
 	l.add("iprev", string(r.IPRev.Result))
 }
 
-// decision adds what is done about the message.
-func (l *line) decision(o *filter.Outcome) {
+// decision adds what is done about the message. One whose plan could not be sent is deferred by the MTA, whatever had been
+// decided.
+func (l *line) decision(o *filter.Outcome, err error) {
+	disposition := o.Decision.Disposition
+	if err != nil {
+		disposition = rules.Defer
+	}
 	var fired, monitored []string
 	for _, m := range o.Decision.Rules {
 		if m.Enforced {
@@ -150,7 +161,7 @@ func (l *line) decision(o *filter.Outcome) {
 		}
 	}
 	l.add("trust", string(o.Decision.Trust))
-	l.add("disposition", o.Decision.Disposition.String())
+	l.add("disposition", disposition.String())
 	l.add("rules", list(fired))
 	l.add("monitored", list(monitored))
 	if n := len(o.Removed); n > 0 {
@@ -162,6 +173,19 @@ func (l *line) decision(o *filter.Outcome) {
 	if n := len(o.Defects); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("defects", n))
 	}
+}
+
+// skipWord returns the word for why a message was not checked.
+func skipWord(s verify.Skip) string {
+	switch s {
+	case verify.SkipAuthenticated:
+		return "authenticated"
+	case verify.SkipLocal:
+		return "local"
+	case verify.SkipNetwork:
+		return "network"
+	}
+	return string(s)
 }
 
 // spfResult returns the result for MAIL FROM, the identity that DMARC uses.
@@ -187,6 +211,9 @@ func dkimResult(vs []dkim.Verification) string {
 
 // network returns the network of an address: /24 for IPv4, /48 for IPv6.
 func network(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
 	bits := 48
 	if ip.Is4() || ip.Is4In6() {
 		ip, bits = ip.Unmap(), 24
@@ -233,19 +260,25 @@ func list(words []string) string {
 }
 
 // hideAddresses takes out of a text what could name a person or a host: quoted text, the local part of everything that
-// looks like a mail address, and the host part of IP addresses.
-func hideAddresses(text string) string {
+// looks like a mail address, and the host part of IP addresses. What is left of addresses is shown only if asked for.
+func hideAddresses(text string, remainders bool) string {
 	words := strings.Fields(hideQuoted(clip(text)))
+	hidden := func(rest string) string {
+		if remainders {
+			return rest
+		}
+		return "*"
+	}
 	for i, w := range words {
 		if at := strings.LastIndexByte(w, '@'); at >= 0 {
-			words[i] = "*" + w[at:]
+			words[i] = hidden("*" + w[at:])
 			continue
 		}
 		bare := strings.Trim(w, "<>()[],;")
 		if ip, err := netip.ParseAddr(strings.TrimSuffix(bare, ":")); err == nil {
-			words[i] = network(ip)
+			words[i] = hidden(network(ip))
 		} else if ap, err := netip.ParseAddrPort(strings.TrimSuffix(w, ":")); err == nil {
-			words[i] = network(ap.Addr())
+			words[i] = hidden(network(ap.Addr()))
 		}
 	}
 	return strings.Join(words, " ")

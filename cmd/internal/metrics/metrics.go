@@ -109,7 +109,12 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 	if o.Aborted {
 		return // the server counts these
 	}
-	m.messages.WithLabelValues(o.Decision.Disposition.String()).Inc()
+	disposition := o.Decision.Disposition
+	if err != nil { // the MTA heard nothing of the decision, and defers
+		disposition = rules.Defer
+		m.unsentPlans.Inc()
+	}
+	m.messages.WithLabelValues(disposition.String()).Inc()
 	m.trust.WithLabelValues(string(o.Decision.Trust)).Inc()
 	m.tls.WithLabelValues(tlsVersion(o.Envelope.TLS)).Inc()
 	m.seconds.Observe(o.Elapsed.Seconds())
@@ -122,9 +127,6 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 			mode = "enforce"
 		}
 		m.rules.WithLabelValues(match.ID, mode).Inc()
-	}
-	if err != nil {
-		m.unsentPlans.Inc()
 	}
 	if strings.HasPrefix(o.Failure, "panic") {
 		m.panics.Inc()

@@ -85,8 +85,10 @@ func SendmailRoot() (string, error) {
 	return "", fmt.Errorf("%w: Sendmail is not unpacked, run packaging/test/deps.sh", ErrUnavailable)
 }
 
-// The places of what is needed in the packages sendmail-bin and sendmail-cf.
+// The places of what is needed in the packages sendmail-bin and sendmail-cf, and of the library that gives the host a
+// name with a dot: without one Sendmail sleeps for a minute when it starts.
 const (
+	sendmailShim    = "hostname.so"
 	sendmailProgram = "usr/libexec/sendmail/sendmail"
 	sendmailCF      = "usr/share/sendmail/cf"
 )
@@ -171,6 +173,7 @@ func (s *Sendmail) start(opt SendmailOptions) error {
 	}
 	defer func() { _ = console.Close() }()
 	daemon := exec.Command(filepath.Join(opt.Root, sendmailProgram), "-C", filepath.Join(s.dir, "sendmail.cf"), "-bD")
+	daemon.Env = append(os.Environ(), "LD_PRELOAD="+filepath.Join(opt.Root, sendmailShim))
 	daemon.Stdout, daemon.Stderr = console, console
 	if s.proc, err = startProcess(daemon, s.dir); err != nil {
 		return err
