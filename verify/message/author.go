@@ -422,9 +422,11 @@ func (p *addressParser) addSeen(local, name string) {
 	}
 	domain, ok := canonicalDomain(name)
 	if !ok {
-		domain = strings.ToLower(name)
+		domain = asciiDomain(name)
 	}
-	p.add(Mailbox{Local: local, Domain: domain})
+	if domain != "" {
+		p.add(Mailbox{Local: local, Domain: domain})
+	}
 }
 
 func isLocalChar(c byte) bool { return isAtext(c) || c == '.' }

@@ -34,6 +34,15 @@ func canonicalDomain(name string) (string, bool) {
 	return name, isDomain(name)
 }
 
+// asciiDomain returns a name that is no domain in the form of one, "" if there is none.
+func asciiDomain(name string) string {
+	ascii, err := idna.Punycode.ToASCII(strings.ToLower(name))
+	if err != nil {
+		return ""
+	}
+	return ascii
+}
+
 // isDomain checks the lengths and characters of a name in lower case.
 func isDomain(name string) bool {
 	if len(name) > maxDomain {

@@ -14,7 +14,7 @@ func (m *Message) index(l Limits, d *defects) error {
 	x := indexer{
 		limits:     l,
 		defects:    d,
-		lines:      lineScanner{body: &m.body, offset: m.headerSize},
+		lines:      lineScanner{body: &m.body, offset: m.headerSize, size: l.window},
 		fieldsLeft: 10 * l.Fields,
 		octetsLeft: l.HeaderOctets,
 	}

@@ -13,6 +13,8 @@ type Limits struct {
 	Depth        int    // nested multiparts and messages; default 20, at most 100
 	Parts        int    // parts of the whole tree; default 1,000
 	Parameters   int    // parameters of one Content-Type or Content-Disposition field; default 100
+
+	window int // octets of a spooled body in memory at a time; tests make it small
 }
 
 // MaxMailboxes is how many mailboxes an Author lists. From fields with more are AuthorSeveral all the same.
@@ -26,6 +28,7 @@ const (
 	defaultDepth        = 20
 	defaultParts        = 1000
 	defaultParameters   = 100
+	defaultWindow       = 64 << 10
 
 	// Every line that begins with "--" is compared with the boundary of every open multipart, so the cost of a message
 	// grows with this number.
@@ -48,6 +51,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Depth, defaultDepth)
 	setDefault(&l.Parts, defaultParts)
 	setDefault(&l.Parameters, defaultParameters)
+	setDefault(&l.window, defaultWindow)
 	l.Depth = min(l.Depth, maxDepth)
 	return l
 }

@@ -11,6 +11,7 @@ import (
 type lineScanner struct {
 	body   *body
 	offset int64 // of the body in the message
+	size   int   // of the window, when the body is in a file
 
 	line      []byte // the piece read last, with what ends the line
 	start     int64  // where it starts in the message
@@ -28,8 +29,6 @@ type lineScanner struct {
 	nul          bool
 	long         bool // a line is longer than RFC 5322 allows
 }
-
-const windowSize = 64 << 10
 
 // next reads the next piece and reports whether there is one.
 func (s *lineScanner) next() bool {
@@ -81,10 +80,10 @@ func (s *lineScanner) fill() {
 		return
 	}
 	if s.buffer == nil {
-		s.buffer = make([]byte, windowSize)
+		s.buffer = make([]byte, s.size)
 	}
 	n := copy(s.buffer, s.window)
-	k, err := s.body.file.ReadAt(s.buffer[n:min(int64(windowSize), int64(n)+s.body.size-s.read)], s.read)
+	k, err := s.body.file.ReadAt(s.buffer[n:min(int64(s.size), int64(n)+s.body.size-s.read)], s.read)
 	if err != nil && !(err == io.EOF && k > 0) {
 		s.err = fmt.Errorf("message: reading the spooled body: %w", err)
 		return

@@ -2,7 +2,8 @@ package message
 
 import "io"
 
-// Close gives back the temporary file of a long body. The message's octets cannot be read afterwards.
+// Close gives back the temporary file of a long body, whose octets cannot be read afterwards: reading them is an error
+// that wraps os.ErrClosed. It may be called more than once.
 func (m *Message) Close() error { return m.body.close() }
 
 // Size returns the octets of the whole message, header and body.

@@ -397,6 +397,9 @@ func TestSpoolHasNoNameAndEndsWithTheMessage(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
+	if _, err := m.Body().Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("reading after Close: %v", err)
+	}
 	if n := openFiles(t, dir); n != 0 {
 		t.Errorf("%d files left behind", n)
 	}

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,12 +69,14 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// close gives the file back; memory is left to the garbage collector. It may be called more than once.
+// close gives the file back; reading then fails. Memory is left to the garbage collector and can still be read. It may
+// be called more than once.
 func (b *body) close() error {
 	if b.file == nil {
 		return nil
 	}
-	err := b.file.Close()
-	b.file, b.mem, b.size = nil, nil, 0
-	return err
+	if err := b.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("message: closing the spooled body: %w", err)
+	}
+	return nil
 }

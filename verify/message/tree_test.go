@@ -386,9 +386,10 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestLineScannerWindows(t *testing.T) {
 	// Delimiters and line ends at every position around the end of a window.
+	const windowSize = 1000
 	for shift := range 40 {
 		text := strings.Repeat("x", windowSize-20+shift) + "\r\n--b\r\nContent-Type: text/html\r\n\r\ny\r\n--b--\r\n"
-		m := build(t, Limits{Memory: 1, TempDir: t.TempDir()}, [][2]string{{"Content-Type", " multipart/mixed; boundary=b"}}, text)
+		m := build(t, Limits{Memory: 1, TempDir: t.TempDir(), window: windowSize}, [][2]string{{"Content-Type", " multipart/mixed; boundary=b"}}, text)
 		if len(m.Root.Children) != 1 || !m.Root.Closed {
 			t.Fatalf("shift %d: %s", shift, shape(m.Root))
 		}

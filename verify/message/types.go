@@ -65,7 +65,7 @@ type Field struct {
 
 // A Part is one node of the MIME tree. Offsets count octets from the first octet of the message.
 type Part struct {
-	Section     string            // IMAP section number: "" for the root of a multipart, "1", "1.2", ... (RFC 3501)
+	Section     string            // IMAP section (RFC 3501): "1", "1.2"; of a multipart as body "" at the top, else "3.TEXT"
 	Parent      *Part             // nil for the root
 	Children    []*Part           // parts of a multipart, or the one message inside a message/rfc822
 	Header      Header            // the part's own header fields; for the root those of the message
@@ -88,7 +88,7 @@ type Range struct{ Start, End int64 }
 // A Defect is one departure from the standards that a parser could be confused by. Codes are stable.
 type Defect struct {
 	Code    string // "mime.boundary.missing", "header.nul", ...
-	Section string // section of the part, "" for the top-level header or the whole message
+	Section string // section of the part; "" for the fields of the top-level header and for the message as a whole
 	Detail  string // for people; may quote the message, so it is escaped wherever it is shown
 }
 
