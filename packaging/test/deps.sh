@@ -1,0 +1,113 @@
+#!/bin/sh
+# Installs what the demonstration and the tests need on Debian 12, and nothing when all of it is there:
+#
+#   deps.sh demo    Postfix
+#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, and two other DKIM implementations
+#
+# Postfix is installed as a package, because its programs know their directories. Its own service is neither configured
+# nor started by this script, and the private instances of the tests do not touch it. Sendmail cannot be installed
+# beside it, so its packages are unpacked below dist/test/sendmail.
+set -eu
+
+what=${1:-test}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cache=$root/dist/test
+sendmail=$cache/sendmail
+
+say() { printf '%s\n' "deps: $*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+# missing prints the packages among its arguments that are not installed.
+missing() {
+    for package in "$@"; do
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$state" = installed ] || printf ' %s' "$package"
+    done
+}
+
+# as_root runs a command as root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        die "\"$*\" has to be run as root, and there is no sudo. Run this script as root once."
+    fi
+}
+
+# update refreshes the package lists once per run: those of a fresh machine or image are old or empty.
+update() {
+    [ -z "${updated:-}" ] || return 0
+    say "refreshing package lists"
+    as_root apt-get -q update >&2 || die "apt-get update failed; is the network up?"
+    updated=yes
+}
+
+# install installs packages without asking anything and without starting a service.
+install() {
+    wanted=$(missing "$@")
+    [ -n "$wanted" ] || return 0
+    update
+    say "installing$wanted"
+    # A policy-rc.d that forbids starting services is there only while apt runs, and only if the machine has none.
+    policy=/usr/sbin/policy-rc.d
+    if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null && as_root chmod 755 $policy; fi
+    status=0
+    # shellcheck disable=SC2086 # a list of package names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+        -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install $wanted >&2 </dev/null || status=$?
+    [ -z "$policy" ] || as_root rm -f "$policy"
+    [ "$status" -eq 0 ] || die "apt-get install failed ($status):$wanted"
+}
+
+# unpack_sendmail unpacks Sendmail below the build directory and installs the libraries its program asks for.
+unpack_sendmail() {
+    program=$sendmail/usr/libexec/sendmail/sendmail
+    shim=$sendmail/hostname.so
+    if [ -x "$program" ] && [ -e "$shim" ] && [ -d "$sendmail/usr/share/sendmail/cf/m4" ] && ! ldd "$program" | grep -q 'not found'; then
+        return 0
+    fi
+    update
+    say "unpacking Sendmail into dist/test/sendmail"
+    rm -rf "$sendmail" "$cache/deb"
+    mkdir -p "$sendmail" "$cache/deb"
+    (cd "$cache/deb" && apt-get -q download sendmail-bin sendmail-cf >&2) || die "cannot download Sendmail's packages"
+    for deb in "$cache"/deb/*.deb; do
+        dpkg -x "$deb" "$sendmail"
+    done
+    rm -rf "$cache/deb"
+    chmod 755 "$program" # without set-group-ID, which would make it ignore LD_PRELOAD
+    # shellcheck disable=SC2046 # a list of package names
+    install $(apt-cache depends sendmail-bin | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p')
+    if ldd "$program" | grep 'not found' >&2; then
+        die "libraries of Sendmail are missing"
+    fi
+    # Where the host name has no dot, as in most containers, Sendmail sleeps for a minute when it starts, before it has
+    # read its configuration. To the private instances the host is called sendmail.test.
+    gcc -x c -shared -fPIC -o "$shim" - <<'C'
+#include <string.h>
+int gethostname(char *name, size_t size) { strncpy(name, "sendmail.test", size); return 0; }
+C
+}
+
+command -v apt-get >/dev/null 2>&1 || {
+    say "this is not Debian: install Postfix, m4, gcc, python3-dkim and libmail-dkim-perl in your own way"
+    say "and unpack Sendmail below $sendmail (or set ASSAY_SENDMAIL); what is missing is reported by the tests"
+    exit 0
+}
+case $what in
+demo)
+    install postfix ca-certificates
+    ;;
+test)
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-nacl libmail-dkim-perl
+    unpack_sendmail
+    ;;
+*)
+    die "usage: deps.sh demo|test"
+    ;;
+esac
