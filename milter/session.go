@@ -185,10 +185,10 @@ func (s *session) begin() response {
 func (s *session) completeEnvelope() {
 	env := &s.tx.env
 	env.ClientIP, env.ClientName, env.Helo = s.client.addr, s.client.host, s.helo
+	s.macros.complete(env)
 	if strings.HasPrefix(env.ClientName, "[") { // Sendmail's way to say that there is no name
 		env.ClientName = ""
 	}
-	s.macros.complete(env)
 	env.Local = s.client.local()
 	env.ReceivedAt = s.server.opt.Now()
 }

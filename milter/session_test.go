@@ -80,7 +80,7 @@ func TestSendmailDialogue(t *testing.T) {
 	_, address := start(t, desk, Options{})
 	m := dial(t, "tcp", address)
 	m.offer(6, sendmailActions, sendmailProtocol)
-	m.macros('C', "j", "mx.example.net", "_", "localhost [IPv6:0:0:0:0:0:0:0:1] (may be forged)", "{daemon_name}", "MTA")
+	m.macros('C', "j", "mx.example.net", "_", "localhost [IPv6:0:0:0:0:0:0:0:1] (may be forged)", "{daemon_name}", "MTA", "{client_name}", "[IPv6:2001:db8:0:0:0:0:0:1]")
 	m.connect("[IPv6:2001:db8:0:0:0:0:0:1]", '6', 4711, "IPv6:2001:db8:0:0:0:0:0:1")
 	m.macros('H', "{tls_version}", "TLSv1.3", "{cipher}", "X", "{cipher_bits}", "128", "{cert_subject}", "/CN=untrusted", "{verify}", "FAIL")
 	m.ask('H', "helo.example.org")

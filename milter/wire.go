@@ -80,7 +80,7 @@ func (w *wire) Read(p []byte) (int, error) {
 // next reads one packet and has it consumed or puts it into view.
 func (w *wire) next() error {
 	if !w.buffered() {
-		if err := w.Flush(); err != nil {
+		if err := w.beforeWait(); err != nil {
 			return err
 		}
 	}
@@ -97,6 +97,15 @@ func (w *wire) next() error {
 	}
 	w.view = view
 	return nil
+}
+
+// beforeWait lets the MTA go on: it sends the pending answers, or at least acknowledges what has none.
+func (w *wire) beforeWait() error {
+	sent, err := w.flushPending()
+	if !sent && w.received {
+		acknowledge(w.Conn)
+	}
+	return err
 }
 
 // buffered reports whether a whole packet can be read without waiting.
@@ -188,10 +197,17 @@ func (w *wire) written() error {
 
 // Flush sends what was collected.
 func (w *wire) Flush() error {
+	_, err := w.flushPending()
+	return err
+}
+
+// flushPending is Flush. It also reports whether there was anything to send.
+func (w *wire) flushPending() (sent bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	sent = len(w.out) > 0
 	w.flush()
-	return w.broken
+	return sent, w.broken
 }
 
 // flush is Flush for callers that hold the lock.

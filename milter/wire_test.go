@@ -494,3 +494,27 @@ func TestWriteAfterFailureStaysFailed(t *testing.T) {
 		t.Error("the second write has no error")
 	}
 }
+
+// Macros and command are two writes of the MTA, whose kernel keeps the second back until the first is acknowledged. If that
+// waits for the kernel's timer, each command takes 40 ms.
+func TestMacrosDoNotDelayTheirCommand(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can be told to acknowledge at once")
+	}
+	m := connectTo(t, newDesk(), Options{})
+	m.conn.(*net.TCPConn).SetNoDelay(false) // as MTAs do
+	m.envelope("a@example.org")
+	const commands, delay = 20, 40 * time.Millisecond
+	var took time.Duration
+	for range 3 { // the machine may be busy, too
+		start := time.Now()
+		for range commands {
+			m.macros('R', "i", "4ABC")
+			m.ask('R', "<b@example.net>")
+		}
+		if took = time.Since(start); took < commands*delay/2 {
+			return
+		}
+	}
+	t.Errorf("%d commands took %v", commands, took)
+}
