@@ -50,6 +50,7 @@ const (
 	MIMENameBoth          = "mime.name.both"          // plain and RFC 2231 form of a file name; the latter counts
 	MIMEEncodingUnknown   = "mime.encoding.unknown"   // a Content-Transfer-Encoding that is not of RFC 2045
 	MIMEEncodingEmpty     = "mime.encoding.empty"     // an empty Content-Transfer-Encoding
+	MIMEEncodingFolded    = "mime.encoding.folded"    // a folded Content-Transfer-Encoding
 	MIMEEncodingMultipart = "mime.encoding.multipart" // a multipart with an encoding (RFC 2045 Section 6.4)
 	MIMEEncodingMessage   = "mime.encoding.message"   // a message/rfc822 with an encoding; it is not opened
 	MIMEMessagePartial    = "mime.message.partial"    // message/partial: the content is in several mails

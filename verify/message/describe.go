@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -101,6 +102,9 @@ func (d *defects) describeType(p *Part, f *Field, parameters int) {
 
 func (d *defects) describeEncoding(p *Part, f *Field) {
 	s := d.structured(f, false, p.Section, 1)
+	if bytes.IndexByte(f.Value(), '\n') >= 0 {
+		d.add(MIMEEncodingFolded, p.Section, quote(s.value))
+	}
 	switch {
 	case s.value == "":
 		d.addText(MIMEEncodingEmpty, p.Section, f.Raw)

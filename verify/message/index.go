@@ -86,7 +86,7 @@ func (x *indexer) line() {
 			return
 		}
 	}
-	line := x.lines.line
+	line := x.lines.line()
 	switch x.place {
 	case inLeaf:
 		x.content.line(x.defects, x.part, line, x.lines.first)
@@ -104,7 +104,7 @@ func (x *indexer) line() {
 // delimiter takes the line if it is a delimiter of an open multipart, the outermost that it fits (RFC 2046 Section
 // 5.1.2: an outer delimiter ends everything inside).
 func (x *indexer) delimiter() bool {
-	line := x.lines.line
+	line := x.lines.line()
 	if len(line) < 2 || line[0] != '-' || line[1] != '-' {
 		if line[0] == ' ' || line[0] == '\t' || line[0] == 0 {
 			x.indented(line)
@@ -186,7 +186,7 @@ func (x *indexer) headerLine() bool {
 		x.keepHeader()
 		return true
 	}
-	kind, _ := classify(x.lines.line)
+	kind, _ := classify(x.lines.line())
 	switch {
 	case kind == lineField, kind == lineFold && x.lines.start > x.headerStart:
 		x.keepHeader()
@@ -207,7 +207,7 @@ func (x *indexer) headerLine() bool {
 // keepHeader copies the line when the body is in a file; from memory the header is cut when it is complete.
 func (x *indexer) keepHeader() {
 	if x.lines.body.file != nil && len(x.headerText) <= x.octetsLeft {
-		x.headerText = append(x.headerText, x.lines.line...)
+		x.headerText = append(x.headerText, x.lines.line()...)
 	}
 }
 
@@ -237,7 +237,7 @@ func (x *indexer) endHeader(code string) {
 	p.Section = sectionOf(p.Parent, p.Parent.isMessage() && strings.HasPrefix(bodyType(h), "multipart/"))
 	p.Parent.Children = append(p.Parent.Children, p)
 	if code != "" {
-		x.addText(code, p.Section, x.lines.line)
+		x.addText(code, p.Section, x.lines.line())
 	}
 	if limited {
 		x.add(LimitHeader, p.Section, "part headers too large")

@@ -99,6 +99,7 @@ func TestPartDescription(t *testing.T) {
 		{"Content-Transfer-Encoding: BASE64\r\n", "text/plain base64 \"\" \"\"", ""},
 		{"Content-Transfer-Encoding: Quoted-Printable (why)\r\n", "text/plain quoted-printable \"\" \"\"", "mime.field.comment"},
 		{"Content-Transfer-Encoding: base64;\r\n", "text/plain base64 \"\" \"\"", ""},
+		{"Content-Transfer-Encoding:\r\n base64\r\n", "text/plain base64 \"\" \"\"", "mime.encoding.folded"},
 		{"Content-Transfer-Encoding:\r\n", "text/plain 7bit \"\" \"\"", "mime.encoding.empty"},
 		{"Content-Transfer-Encoding: X-UUencode\r\n", "text/plain x-uuencode \"\" \"\"", "mime.encoding.unknown"},
 		{"Content-Transfer-Encoding: base 64\r\n", "text/plain base \"\" \"\"", "mime.param.invalid mime.encoding.unknown"},
