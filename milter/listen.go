@@ -18,6 +18,9 @@ import (
 // maxUnixPath is the longest path of a unix socket, sun_path without its NUL.
 const maxUnixPath = 107
 
+// listenKinds are the beginnings of a listener.
+const listenKinds = "inet:, inet6:, unix: or fd:"
+
 // defaultSocketMode lets the owner and the group of a unix socket connect. Postfix connects as its own user, so the group
 // is usually postfix.
 const defaultSocketMode fs.FileMode = 0o660
@@ -49,7 +52,7 @@ func ParseListen(spec string) (ListenAddress, error) {
 	var err error
 	switch {
 	case !found:
-		err = errors.New("it must begin with inet:, inet6:, unix: or fd:")
+		err = fmt.Errorf("it must begin with %s", listenKinds)
 	case kind == "inet":
 		a, err = parseInet(rest)
 	case kind == "inet6":

@@ -259,6 +259,7 @@ func TestDeadlines(t *testing.T) {
 				if got := ended(m); got != tt.want {
 					t.Errorf("the connection was closed after %v, want %v", got, tt.want)
 				}
+				time.Sleep(2 * time.Second) // for the slow loris to notice
 				if err := s.Shutdown(t.Context()); err != nil {
 					t.Error(err)
 				}
