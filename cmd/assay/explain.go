@@ -3,14 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -170,16 +169,12 @@ func (a *app) explain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		text, err := a.readFile(args[0])
-		if err != nil {
-			return err
-		}
-		m, err := message.Read(bytes.NewReader(text), st.envelope, messageLimits(st.config))
+		m, crlf, err := a.readMessage(args[0], st)
 		if err != nil {
 			return err
 		}
 		defer m.Close()
-		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, file: *output, lf: !crlf(text)})
+		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, file: *output, lf: !crlf})
 	}
 	return c
 }
@@ -229,22 +224,22 @@ func (st *stage) judge(ctx context.Context, m *message.Message) *filter.Outcome 
 
 // exceeded returns what becomes of a message beyond a limit, nil if it is within all of them.
 func exceeded(m *message.Message, c *config.Config) *filter.Outcome {
-	i := slices.IndexFunc(m.Defects, func(d message.Defect) bool {
-		return d.Section == "" && (d.Code == message.LimitFields || d.Code == message.LimitHeader || d.Code == message.LimitBody)
-	})
-	if i < 0 {
+	err := m.Exceeded()
+	if err == nil {
 		return nil
 	}
-	d := m.Defects[i]
+	reason := strings.ReplaceAll(err.Error(), "\n", ", ")
 	o := &filter.Outcome{Envelope: m.Envelope, Size: m.Size(), Defects: m.Defects}
 	o.Results.Author, o.Results.Skipped = m.Header.Author(), "message beyond a limit"
-	o.Decision = rules.Decision{Disposition: rules.Reject, Trust: rules.Unverified, Reason: "a limit is exceeded: " + cmp.Or(d.Detail, d.Code)}
-	o.Plan = plan.Plan{Verdict: plan.Refuse, Reply: "550 5.6.0 " + d.Detail}
-	if d.Code == message.LimitBody {
-		o.Plan.Reply = "552 5.3.4 " + d.Detail
-		if c.Limits.OnMessage != config.LimitReject {
-			o.Decision.Disposition, o.Plan = rules.Defer, plan.Plan{Reply: "451 4.3.4 " + d.Detail}
-		}
+	o.Decision = rules.Decision{Disposition: rules.Reject, Trust: rules.Unverified, Reason: reason}
+	o.Plan = plan.Plan{Verdict: plan.Refuse, Reply: "550 5.6.0 Message header exceeds the limits of this system"}
+	switch {
+	case errors.Is(err, message.ErrTooManyFields), errors.Is(err, message.ErrHeaderTooLarge):
+	case c.Limits.OnMessage == config.LimitReject:
+		o.Plan.Reply = "552 5.3.4 Message is too large to be checked"
+	default:
+		o.Decision.Disposition = rules.Defer
+		o.Plan = plan.Plan{Reply: "451 4.3.4 Message is too large to be checked at this time"}
 	}
 	return o
 }
@@ -257,21 +252,25 @@ func encode(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// maxInput bounds what is read of a message file. It is far beyond every limit of a message.
-const maxInput = 8 << 30
-
-// readFile reads a message; "-" is standard input.
-func (a *app) readFile(name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(io.LimitReader(a.in, maxInput))
+// readMessage reads a message from a file, "-" is standard input, and says whether its first line ends in CRLF.
+func (a *app) readMessage(name string, st *stage) (m *message.Message, crlf bool, err error) {
+	in := a.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, false, err
+		}
+		defer f.Close()
+		in = f
 	}
-	return os.ReadFile(name)
-}
-
-// crlf says whether the first line of a text ends in CRLF.
-func crlf(text []byte) bool {
-	i := bytes.IndexByte(text, '\n')
-	return i > 0 && text[i-1] == '\r'
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	start, err := buffered.Peek(buffered.Size())
+	if err != nil && err != io.EOF {
+		return nil, false, err
+	}
+	end := bytes.IndexByte(start, '\n')
+	m, err = message.Read(buffered, st.envelope, messageLimits(st.config))
+	return m, end > 0 && start[end-1] == '\r', err
 }
 
 // writeMessage writes the message as it would be delivered, with the line ends of the file it came from.
@@ -282,7 +281,7 @@ func (a *app) writeMessage(p plan.Plan, m *message.Message, out explainOutput) (
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() { err = errors.Join(err, f.Close()) }()
 		w = f
 	}
 	buffered := bufio.NewWriter(w)

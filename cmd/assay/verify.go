@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,13 +51,7 @@ func (a *app) check(name, short string, files int, run func(check), methods ...s
 		if name == "spf" && s.clientIP == "" {
 			return usageError{fmt.Errorf("verify spf needs --client-ip")}
 		}
-		var text []byte
-		if len(args) > 0 {
-			if text, err = a.readFile(args[0]); err != nil {
-				return err
-			}
-		}
-		m, err := message.Read(bytes.NewReader(text), st.envelope, messageLimits(st.config))
+		m, err := a.messageOrNone(args, st)
 		if err != nil {
 			return err
 		}
@@ -70,6 +64,15 @@ func (a *app) check(name, short string, files int, run func(check), methods ...s
 		return a.printCheck(k, s.json, methods)
 	}
 	return c
+}
+
+// messageOrNone reads the message that is named on the command line, or an empty one.
+func (a *app) messageOrNone(args []string, st *stage) (*message.Message, error) {
+	if len(args) == 0 {
+		return message.Read(strings.NewReader(""), st.envelope, messageLimits(st.config))
+	}
+	m, _, err := a.readMessage(args[0], st)
+	return m, err
 }
 
 // printCheck prints the outcomes of the methods that were checked.

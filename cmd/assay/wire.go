@@ -49,7 +49,7 @@ func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifie
 		DKIM:     dkimOptions(c, keys),
 		ARC:      arcOptions(c, keys),
 		DMARC:    dmarcOptions(c),
-		IPRev:    iprev.Options{Names: c.Verify.IPRev.Names},
+		IPRev:    iprev.Options{Names: c.Verify.IPRev.Names, Explain: explain},
 		Trusted:  c.Trust.Networks,
 		Explain:  explain,
 	})

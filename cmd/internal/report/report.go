@@ -107,6 +107,7 @@ type SPF struct {
 	Explanation string         `json:"explanation"`
 	Lookups     int            `json:"lookups"`
 	Voids       int            `json:"voids"`
+	Queries     int            `json:"queries"`
 	Steps       []string       `json:"steps"`
 }
 
@@ -161,7 +162,9 @@ type DMARC struct {
 	DKIMAligned  bool           `json:"dkim_aligned"`
 	DKIMDomain   string         `json:"dkim_domain"`
 	Override     string         `json:"override"`
+	Overrider    string         `json:"overrider"`
 	Discovery    string         `json:"discovery"`
+	Difference   string         `json:"difference"`
 	ReportURIs   []string       `json:"report_uris"`
 	Steps        []string       `json:"steps"`
 }
@@ -179,6 +182,7 @@ type IPRev struct {
 	IP     string         `json:"ip"`
 	Name   string         `json:"name"`
 	Names  []string       `json:"names"`
+	Steps  []string       `json:"steps"`
 }
 
 // A Finding is one observation about the content.
@@ -295,7 +299,7 @@ func NewSPF(vs []spf.Verification) []SPF {
 	return each(vs, func(v spf.Verification) SPF {
 		return SPF{Result: orNone(v.Result), Reason: v.Reason, Identity: string(v.Identity), Domain: v.Domain, Sender: v.Sender,
 			Mechanism: v.Mechanism, Record: v.Record, RecordAt: v.RecordAt, Explanation: v.Explanation, Lookups: v.Lookups,
-			Voids: v.Voids, Steps: present(v.Steps)}
+			Voids: v.Voids, Queries: v.Queries, Steps: present(v.Steps)}
 	})
 }
 
@@ -324,13 +328,14 @@ func NewDMARC(v dmarc.Evaluation) DMARC {
 	return DMARC{Result: orNone(v.Result), Reason: v.Reason, Domain: v.Domain, OrgDomain: v.OrgDomain,
 		PolicyDomain: v.PolicyDomain, Policy: string(v.Policy), Published: string(v.Published), Testing: v.Testing,
 		Record: v.Record, StrictSPF: v.StrictSPF, StrictDKIM: v.StrictDKIM, SPFAligned: v.SPFAligned,
-		DKIMAligned: v.DKIMAligned, DKIMDomain: v.DKIMDomain, Override: v.Override, Discovery: v.Discovery,
+		DKIMAligned: v.DKIMAligned, DKIMDomain: v.DKIMDomain, Override: v.Override,
+		Overrider: v.Overrider, Discovery: v.Discovery, Difference: v.Difference,
 		ReportURIs: present(v.ReportURIs), Steps: present(v.Steps)}
 }
 
 // NewIPRev returns the report of the check of the client's name.
 func NewIPRev(v iprev.Verification) IPRev {
-	r := IPRev{Result: orNone(v.Result), Reason: v.Reason, Name: v.Name, Names: present(v.Names)}
+	r := IPRev{Result: orNone(v.Result), Reason: v.Reason, Name: v.Name, Names: present(v.Names), Steps: present(v.Steps)}
 	if v.IP.IsValid() {
 		r.IP = v.IP.String()
 	}

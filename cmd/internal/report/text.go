@@ -115,6 +115,7 @@ func (p *printer) method(r Results, method string) {
 		p.steps(r.ARC.Steps)
 	case "iprev":
 		p.outcome("iprev", string(r.IPRev.Result), r.IPRev.Reason, strings.TrimSpace(r.IPRev.IP+" "+r.IPRev.Name))
+		p.steps(r.IPRev.Steps)
 	}
 }
 
@@ -175,7 +176,8 @@ func (p *printer) dmarc(v DMARC) {
 		p.detail("policy", fmt.Sprintf("%s (published %s)", v.Policy, v.Published))
 	}
 	p.detail("org domain", v.OrgDomain)
-	p.detail("override", v.Override)
+	p.detail("override", strings.TrimSpace(v.Override+" "+v.Overrider))
+	p.detail("public suffix list", v.Difference)
 	p.steps(v.Steps)
 }
 

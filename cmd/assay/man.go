@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"assay/cmd/internal/config"
+)
+
+// man returns "man".
+func (a *app) man() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man 1|5",
+		Short: "Print the manual page assay(1) or assay.yaml(5), as man(7) source",
+		Args:  args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var page string
+			switch args[0] {
+			case "1":
+				page = commandManual(c.Root())
+			case "5":
+				page = configManual()
+			default:
+				return usageError{fmt.Errorf("there is no manual page in section %q", args[0])}
+			}
+			_, err := fmt.Fprint(a.out, page)
+			return err
+		},
+	}
+}
+
+// commandManual returns assay(1), from the tree of commands.
+func commandManual(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString(".TH ASSAY 1 \"\" Assay \"User Commands\"\n.SH NAME\nassay \\- " + roff(strings.ToLower(root.Short[:1])+root.Short[1:]) + "\n")
+	b.WriteString(".SH SYNOPSIS\n.B assay\n.I COMMAND\n.RI [ OPTION \"...] [\" ARGUMENT \"...]\"\n")
+	b.WriteString(".SH DESCRIPTION\n" + roff(root.Long) + "\n.SH COMMANDS\n")
+	commandSections(&b, root)
+	b.WriteString(".SH SIGNALS\n.TP\n.BR SIGTERM , \" SIGINT\"\n" +
+		roff("Finish the messages in work, within limits.drain, and end. A second one ends the program at once.") +
+		"\n.TP\n.B SIGHUP\n" + roff("Read the configuration again. If it is wrong, its problems are logged and the old one stays in force. "+
+		"Messages that have begun keep the old one. Listeners, the log's format and level, and limits of connections and messages "+
+		"take effect only after a restart; the log says so.") + "\n")
+	b.WriteString(".SH ENVIRONMENT\n.TP\n.B ASSAY__SECTION__KEY\n" +
+		roff("Overrides a key of the configuration: ASSAY__RESOLVER__TIMEOUT=5s sets resolver.timeout. Lists are separated by commas.") +
+		"\n.TP\n.BR NOTIFY_SOCKET , \" WATCHDOG_USEC\" , \" LISTEN_FDS\" , \" LISTEN_FDNAMES\" , \" JOURNAL_STREAM\"\n" +
+		roff("As systemd sets them.") + "\n")
+	b.WriteString(".SH FILES\n.TP\n.I " + config.DefaultPath + "\n" + roff("The configuration; it need not exist.") + "\n")
+	b.WriteString(".SH \"EXIT STATUS\"\n.TP\n.B 0\nThe work was done, whatever its verdict on a message.\n.TP\n.B 1\nThe work could not be done.\n" +
+		".TP\n.B 2\nThe command line was wrong, or \\fBconfig check \\-\\-strict\\fR found warnings.\n.SH \"SEE ALSO\"\n.BR assay.yaml (5)\n")
+	return b.String()
+}
+
+// commandSections writes one entry for every command that does something.
+func commandSections(b *strings.Builder, c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		if sub.HasSubCommands() {
+			commandSections(b, sub)
+			continue
+		}
+		if sub.Hidden || sub.Name() == "help" || strings.Contains(sub.CommandPath(), "completion") {
+			continue
+		}
+		text := sub.Short + "."
+		if sub.Long != "" {
+			text = sub.Long
+		}
+		fmt.Fprintf(b, ".SS %q\n%s\n", strings.TrimPrefix(sub.UseLine(), "assay "), roff(text))
+		sub.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			name, usage := pflag.UnquoteUsage(f)
+			if f.Name == "help" {
+				return
+			}
+			fmt.Fprintf(b, ".TP\n.BI \\-\\-%s \" %s\"\n%s\n", roff(f.Name), name, roff(strings.ToUpper(usage[:1])+usage[1:]+"."))
+		})
+	}
+}
+
+// configManual returns assay.yaml(5), from the table of keys.
+func configManual() string {
+	var b strings.Builder
+	b.WriteString(".TH ASSAY.YAML 5 \"\" Assay \"File Formats\"\n.SH NAME\nassay.yaml \\- configuration of Assay\n.SH DESCRIPTION\n")
+	b.WriteString(roff("One YAML document. Unknown and duplicate keys are errors, and a configuration with an error is never used in "+
+		"part; \"assay config check\" reports every problem at once. What is not set has its default. A list may be written as one "+
+		"value. Durations have a unit (500ms, 5s, 2m, 1h), sizes too (64KiB, 10MiB, 1GiB).") + "\n")
+	b.WriteString(".PP\n" + roff("Every key can be overridden by an environment variable: ASSAY__RESOLVER__TIMEOUT=5s sets "+
+		"resolver.timeout. \"assay config show --origin\" says where each value comes from.") + "\n.SH KEYS\n")
+	for _, d := range config.Docs() {
+		if d.Section {
+			fmt.Fprintf(&b, ".SS %s\n%s\n", roff(d.Path), roff(d.Text))
+			continue
+		}
+		fmt.Fprintf(&b, ".TP\n.BR %s \" (default: %s)\"\n%s\n", roff(d.Path), strings.ReplaceAll(roff(d.Default), `"`, `\(dq`), roff(d.Text))
+	}
+	b.WriteString(".SH EXAMPLE\n.nf\nformat: 1\nlisten:\n  milter: unix:/var/spool/postfix/assay/milter.sock\n  socket_group: postfix\n" +
+		"resolver:\n  servers: [127.0.0.1]\n.fi\n.SH \"SEE ALSO\"\n.BR assay (1)\n")
+	return b.String()
+}
+
+// roff escapes text for man(7): backslashes, hyphens that must stay hyphens, and lines that would be requests.
+func roff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, `-`, `\-`, "\n\n", "\n.PP\n").Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "'") || strings.HasPrefix(l, ".") && l != ".PP" {
+			lines[i] = `\&` + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
