@@ -17,8 +17,10 @@ func (h Header) Author() Author {
 	malformed, group, empty := false, false, true
 	for f := range h.All("From") {
 		a.Fields++
-		p := addressParser{text: unfold(f.Value()), room: MaxMailboxes - len(a.Mailboxes)}
+		value := f.Value()
+		p := addressParser{text: unfold(value), room: MaxMailboxes - len(a.Mailboxes)}
 		p.parse()
+		p.malformed = p.malformed || breaks(value)
 		a.Mailboxes = append(a.Mailboxes, p.found...)
 		malformed = malformed || p.malformed
 		group = group || p.group
@@ -37,6 +39,16 @@ func (h Header) Author() Author {
 		a.Problem = AuthorGroup
 	}
 	return a
+}
+
+// breaks reports whether value has a line break that is no fold: unfolding would join what does not belong together.
+func breaks(value []byte) bool {
+	for i, c := range value {
+		if c == '\n' && (i+1 == len(value) || !isBlank(value[i+1])) {
+			return true
+		}
+	}
+	return false
 }
 
 // An addressParser reads a mailbox-list (RFC 5322 Section 3.4) without folds. Its methods skip comments and blanks

@@ -108,6 +108,8 @@ func TestAuthor(t *testing.T) {
 		{" Alice\r<alice@example.com>", AuthorMalformed, "|alice|example.com"},
 		{" a\xff@example.com", AuthorMalformed, "|a\xff|example.com"},
 		{" a@" + strings.Repeat("x", 64) + ".example", AuthorMalformed, "|a|" + strings.Repeat("x", 64) + ".example"},
+		{" a@example.com\n.evil.example", AuthorMalformed, "|a|example.com.evil.example"},
+		{" a@💩..example", AuthorMalformed, "|a|xn--ls8h..example"},
 		{" a@[192.0.2.1", AuthorMalformed, ""},
 		{" Friends: a@x.example", AuthorMalformed, "|a|x.example"},
 		{" Friends: Inner: a@x.example;;", AuthorMalformed, "|a|x.example"},

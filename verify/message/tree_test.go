@@ -291,7 +291,7 @@ func manyParts(n int) string {
 // Messages made to cost time or memory. The bounds are loose enough for a busy machine and far below what any
 // quadratic step would take.
 func TestHostileShapesAreLinear(t *testing.T) {
-	const size = 4 << 20
+	const size = 2 << 20
 	fill := func(head, seed string) string {
 		return head + strings.Repeat(seed, (size-len(head))/len(seed))
 	}

@@ -2,6 +2,9 @@
 // them. It never re-serialises: whoever needs octets gets the received ones, by offset. Parsing never rejects a
 // message; what cannot be understood is recorded as a Defect for the rules to judge.
 //
+// A message comes from a Builder, which takes what a milter receives, or from Read, which takes a file. Both keep to
+// documented Limits. Long bodies lie in a temporary file without a name, which is the one effect this package has.
+//
 // RFC 5321 (envelope), RFC 5322 (header and body), RFC 2045 to 2049 (MIME), RFC 3501 Section 6.4.5 (section numbers),
 // RFC 6532 (internationalised headers).
 package message

@@ -271,3 +271,48 @@ func checkTree(t testing.TB, name string, m *Message) {
 	}
 	walk(m.Root, 0)
 }
+
+// The octets under a detached signature are the ones that were signed: OpenSSL finds the signature right exactly where
+// the vectors do not expect a failure.
+func TestVectorsSignedOctets(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("SKIPPED: no openssl to compare with")
+	}
+	expected, err := os.ReadFile(filepath.Join(vectors(t), "smime", "EXPECTED.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	checked := 0
+	for name, raw := range mails(t) {
+		m := readBytes(t, raw, Limits{})
+		if m.Root.MediaType != "multipart/signed" || len(m.Root.Children) != 2 || !strings.HasPrefix(name, "smime") ||
+			!strings.Contains(m.Root.Children[1].MediaType, "pkcs7-signature") {
+			continue
+		}
+		first := m.Root.Children[0]
+		signature, err := io.ReadAll(m.Content(m.Root.Children[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p7s, signed := filepath.Join(dir, "p7s"), filepath.Join(dir, "signed")
+		if err := os.WriteFile(p7s, signature, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(signed, []byte(octetsIn(t, m, Range{first.Offset, first.End})), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(openssl, "cms", "-verify", "-inform", "DER", "-in", p7s, "-content", signed, "-binary",
+			"-noverify", "-out", os.DevNull).CombinedOutput()
+		fails := bytes.Contains(expected, []byte("\n"+strings.TrimPrefix(name, "smime/")+"\tfail\t"))
+		if (err != nil) != fails {
+			t.Errorf("%s: %v, expected to fail: %t\n%s", name, err, fails, out)
+		}
+		checked++
+	}
+	if checked < 15 {
+		t.Errorf("only %d signatures checked", checked)
+	}
+	t.Logf("%d signatures", checked)
+}
