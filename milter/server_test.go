@@ -129,117 +129,120 @@ func converse(t *testing.T, m *wireMTA, i, j int) {
 	}
 }
 
-// Traps: go-milter's Close drains nothing and races with Serve.
+// Traps: go-milter's Close drains nothing and races with Serve. Here running messages finish, new ones are deferred, and then
+// connections close.
 func TestDrain(t *testing.T) {
-	t.Run("running messages finish, new ones are deferred, idle connections close", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			desk := slow(5 * time.Second)
-			s := NewServer(desk, Options{})
-			attach := func() *wireMTA {
-				server, client := net.Pipe()
-				s.connections <- struct{}{}
-				s.serve(server)
-				return newWireMTA(t, client).open()
-			}
-			idle, handling, arriving, enveloped, late := attach(), attach(), attach(), attach(), attach()
-			handling.envelope("a@example.org", "b@example.net")
-			handling.content("x\r\n", "A: 1")
-			handling.send('E')
-			arriving.envelope("b@example.org", "b@example.net")
-			arriving.ask('L', "A", " 1")
-			enveloped.envelope("c@example.org", "b@example.net")
-			synctest.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		desk := slow(5 * time.Second)
+		s := NewServer(desk, Options{})
+		attach := func() *wireMTA {
+			server, client := net.Pipe()
+			s.connections <- struct{}{}
+			s.serve(server)
+			return newWireMTA(t, client).open()
+		}
+		idle, handling, arriving, enveloped, late := attach(), attach(), attach(), attach(), attach()
+		handling.envelope("a@example.org", "b@example.net")
+		handling.content("x\r\n", "A: 1")
+		handling.send('E')
+		arriving.envelope("b@example.org", "b@example.net")
+		arriving.ask('L', "A", " 1")
+		enveloped.envelope("c@example.org", "b@example.net")
+		synctest.Wait()
 
-			stopped := make(chan error)
-			go func() { stopped <- s.Shutdown(t.Context()) }()
-			synctest.Wait()
-			late.send('M', "<late@example.org>")
-			late.want('y', replyDraining+"\x00")
-			enveloped.send('R', "<c@example.net>")
-			enveloped.want('y', replyDraining+"\x00")
-			enveloped.send('L', "A", " 1")
-			enveloped.want('y', replyDraining+"\x00")
-			arriving.content("x\r\n")
-			if got := arriving.end(); len(got) != 2 || got[1].code != 'c' {
-				t.Errorf("the arriving message was answered %v", got)
-			}
-			if got := handling.final(); len(got) != 2 || got[1].code != 'c' {
-				t.Errorf("the running message was answered %v", got)
-			}
-			if err := <-stopped; err != nil {
-				t.Errorf("Shutdown = %v", err)
-			}
-			for _, m := range []*wireMTA{idle, handling, arriving, enveloped, late} {
-				m.wantClosed()
-			}
-			if len(desk.done) != 2 {
-				t.Errorf("%d messages were handled", len(desk.done))
-			}
-		})
-	})
-	t.Run("by force", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			desk := slow(50 * time.Second)
-			s, m := attach(t, desk, Options{})
-			m.open().envelope("a@example.org", "b@example.net")
-			m.content("x\r\n", "A: 1")
-			m.send('E')
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			stopped := make(chan error)
-			start := time.Now()
-			go func() { stopped <- s.Shutdown(ctx) }()
-			if got := m.final(); len(got) != 1 || got[0].data != replyDraining+"\x00" {
-				t.Errorf("answer = %v", got)
-			}
-			if err := <-stopped; !errors.Is(err, ErrForced) {
-				t.Errorf("Shutdown = %v", err)
-			}
-			if d := time.Since(start); d != 10*time.Second {
-				t.Errorf("Shutdown took %v", d)
-			}
-			if got := desk.got2(t); !errors.Is(got.ended, ErrDraining) {
-				t.Errorf("ended with %v", got.ended)
-			}
-		})
-	})
-	t.Run("a message that stops arriving", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			desk := newDesk()
-			s, m := attach(t, desk, Options{})
-			m.open().envelope("a@example.org", "b@example.net")
-			m.content("x\r\n", "A: 1")
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			if err := s.Shutdown(ctx); !errors.Is(err, ErrForced) {
-				t.Errorf("Shutdown = %v", err)
-			}
+		stopped := make(chan error)
+		go func() { stopped <- s.Shutdown(t.Context()) }()
+		synctest.Wait()
+		late.send('M', "<late@example.org>")
+		late.want('y', replyDraining+"\x00")
+		enveloped.send('R', "<c@example.net>")
+		enveloped.want('y', replyDraining+"\x00")
+		enveloped.send('L', "A", " 1")
+		enveloped.want('y', replyDraining+"\x00")
+		arriving.content("x\r\n")
+		if got := arriving.end(); len(got) != 2 || got[1].code != 'c' {
+			t.Errorf("the arriving message was answered %v", got)
+		}
+		if got := handling.final(); len(got) != 2 || got[1].code != 'c' {
+			t.Errorf("the running message was answered %v", got)
+		}
+		if err := <-stopped; err != nil {
+			t.Errorf("Shutdown = %v", err)
+		}
+		for _, m := range []*wireMTA{idle, handling, arriving, enveloped, late} {
 			m.wantClosed()
-			if got := desk.got2(t); !errors.Is(got.ended, ErrAborted) {
-				t.Errorf("ended with %v", got.ended)
-			}
-		})
+		}
+		if len(desk.done) != 2 {
+			t.Errorf("%d messages were handled", len(desk.done))
+		}
 	})
-	t.Run("a handler that does not end", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			desk := newDesk()
-			desk.plan = func(context.Context, *message.Message, plan.Capabilities) plan.Plan {
-				time.Sleep(time.Hour)
-				return plan.Plan{}
-			}
-			s, m := attach(t, desk, Options{})
-			m.open().envelope("a@example.org", "b@example.net")
-			m.content("x\r\n", "A: 1")
-			m.send('E')
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			start := time.Now()
-			go m.final()
-			if err := s.Shutdown(ctx); !errors.Is(err, ErrForced) || time.Since(start) > 20*time.Second {
-				t.Errorf("Shutdown = %v after %v", err, time.Since(start))
-			}
-			desk.got2(t)
-		})
+}
+
+// A drain that runs out of time answers what is still running.
+func TestDrainByForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := slow(50 * time.Second)
+		s, m := attach(t, desk, Options{})
+		m.open().envelope("a@example.org", "b@example.net")
+		m.content("x\r\n", "A: 1")
+		m.send('E')
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		stopped := make(chan error)
+		start := time.Now()
+		go func() { stopped <- s.Shutdown(ctx) }()
+		if got := m.final(); len(got) != 1 || got[0].data != replyDraining+"\x00" {
+			t.Errorf("answer = %v", got)
+		}
+		if err := <-stopped; !errors.Is(err, ErrForced) {
+			t.Errorf("Shutdown = %v", err)
+		}
+		if d := time.Since(start); d != 10*time.Second {
+			t.Errorf("Shutdown took %v", d)
+		}
+		if got := desk.got2(t); !errors.Is(got.ended, ErrDraining) {
+			t.Errorf("ended with %v", got.ended)
+		}
+	})
+}
+
+func TestDrainWithAMessageThatStopsArriving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := newDesk()
+		s, m := attach(t, desk, Options{})
+		m.open().envelope("a@example.org", "b@example.net")
+		m.content("x\r\n", "A: 1")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); !errors.Is(err, ErrForced) {
+			t.Errorf("Shutdown = %v", err)
+		}
+		m.wantClosed()
+		if got := desk.got2(t); !errors.Is(got.ended, ErrAborted) {
+			t.Errorf("ended with %v", got.ended)
+		}
+	})
+}
+
+func TestDrainWithAHandlerThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := newDesk()
+		desk.plan = func(context.Context, *message.Message, plan.Capabilities) plan.Plan {
+			time.Sleep(time.Hour)
+			return plan.Plan{}
+		}
+		s, m := attach(t, desk, Options{})
+		m.open().envelope("a@example.org", "b@example.net")
+		m.content("x\r\n", "A: 1")
+		m.send('E')
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		go m.final()
+		if err := s.Shutdown(ctx); !errors.Is(err, ErrForced) || time.Since(start) > 20*time.Second {
+			t.Errorf("Shutdown = %v after %v", err, time.Since(start))
+		}
+		desk.got2(t)
 	})
 }
 
