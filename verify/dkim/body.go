@@ -99,9 +99,9 @@ func (b *Bodies) Write(p []byte) (int, error) {
 
 // ReadFrom reads the body from r to its end. An error is also kept, as with Fail.
 func (b *Bodies) ReadFrom(r io.Reader) (int64, error) {
-	size := int64(32 << 10)
-	if s, ok := r.(interface{ Size() int64 }); ok {
-		size = min(size, max(s.Size(), 512))
+	size := 32 << 10
+	if s, ok := r.(interface{ Size() int64 }); ok && s.Size() < 64<<10 {
+		size = 4 << 10
 	}
 	buf := make([]byte, size)
 	var total int64
@@ -172,8 +172,8 @@ type canonicalBody struct {
 // Sizes of the buffer in which canonical octets are collected, and of the blocks of the body they come from. A block
 // may double, if it consists of bare LFs.
 const (
-	outSize     = 8 << 10
-	relaxBlock  = 2 << 10
+	outSize     = 4 << 10
+	relaxBlock  = 1 << 10
 	simpleBlock = 128
 )
 

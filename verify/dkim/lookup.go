@@ -38,6 +38,7 @@ type KeyLookup struct {
 	keys   []*Key
 	secure bool
 	err    *Problem
+	inline func() // set for a lookup that is made when it is waited for
 }
 
 // keyring asks for the keys of one message, each name once.
@@ -64,6 +65,10 @@ func (r *keyring) fetch(selector, domain string) *KeyLookup {
 		return l
 	}
 	r.lookups[name] = l
+	if r.opt.inline && len(r.lookups) == 1 {
+		l.inline = func() { l.run(r.resolver, r.opt) }
+		return l
+	}
 	go l.run(r.resolver, r.opt)
 	return l
 }
@@ -125,6 +130,10 @@ func parseKeys(records []string, name string, opt Options) ([]*Key, *Problem) {
 
 // Wait returns the keys, at least one, or why there is none. It returns when the context ends.
 func (l *KeyLookup) Wait() ([]*Key, *Problem) {
+	if run := l.inline; run != nil {
+		l.inline = nil
+		run()
+	}
 	select {
 	case <-l.done:
 		return l.keys, l.err

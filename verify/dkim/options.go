@@ -33,6 +33,8 @@ type Options struct {
 	Future     FutureRule    // what to make of valid signatures from the future
 	Keys       *KeyCache     // parsed keys, shared between messages; nil means none
 	Explain    bool          // fill Verification.Steps
+
+	inline bool // look up the first key where it is waited for: there is nothing to do side by side
 }
 
 // A LengthRule says what to make of a valid signature with l=. Anyone can append to a body that is signed in part, so

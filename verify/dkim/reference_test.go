@@ -51,7 +51,7 @@ func referenceField(field string, c Canonicalization) string {
 	}
 	name, value, _ := strings.Cut(field, ":")
 	value = spaces.ReplaceAllString(lineEnd.ReplaceAllString(value, ""), " ")
-	return strings.ToLower(strings.TrimRight(name, " \t")) + ":" + strings.Trim(value, " ") + "\r\n"
+	return string(lowerInto(nil, strings.TrimRight(name, " \t"))) + ":" + strings.Trim(value, " ") + "\r\n"
 }
 
 // A signer signs test messages, whatever it is told to write into the signature.

@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
 
 // Constants for looking at the eight octets of a word at once.
@@ -22,12 +23,26 @@ func appendRelaxed(dst, p []byte) []byte {
 	dst = dst[:o+2*len(p)+8]
 	dst[o] = p[0]
 	o++
-	for len(p) > 8 {
+	for len(p) > 10 {
 		before := binary.LittleEndian.Uint64(p)
 		x := binary.LittleEndian.Uint64(p[1:9])
+		binary.LittleEndian.PutUint64(dst[o:o+8], x)
 		// Most words of a text are done here: no control character, no two blanks in a row.
-		if (below(x, '!')&below(before, '!')|below(x, ' '))&highs == 0 || relaxed(before, x) {
-			binary.LittleEndian.PutUint64(dst[o:o+8], x)
+		odd := (below(x, '!')&below(before, '!') | below(x, ' ')) & highs
+		if odd == 0 {
+			o += 8
+			p = p[8:]
+			continue
+		}
+		// Most others hold a line end in good order. The next word begins behind it.
+		k := bits.TrailingZeros64(odd) / 8
+		if q := p[k : k+3]; q[1] == '\r' && q[2] == '\n' && (q[0] > ' ' || q[0] == '\n') {
+			dst[o+k], dst[o+k+1] = '\r', '\n'
+			o += k + 2
+			p = p[k+2:]
+			continue
+		}
+		if relaxed(before, x) {
 			o += 8
 		} else {
 			o = relaxInto(dst, o, p[:9])

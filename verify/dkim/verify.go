@@ -27,6 +27,7 @@ type Run struct {
 // Verify verifies the signatures of a complete message at the instant it was received.
 func Verify(ctx context.Context, r dns.Resolver, m *message.Message, opt Options) []Verification {
 	b := NewBodies()
+	opt.inline = true
 	run := Start(ctx, r, m.Header, m.Envelope.ReceivedAt, opt, b)
 	b.ReadMessage(m)
 	return run.Finish()
