@@ -139,7 +139,7 @@ func TestExplainJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := report["results"].(map[string]any)
-		for _, name := range []string{"findings", "defects", "plan", "headers", "removed", "dns"} {
+		for _, name := range []string{"findings", "defects", "plan", "headers", "removed", "dns", "faults"} {
 			if _, ok := report[name].([]any); !ok {
 				t.Errorf("%q: %s is %v, not an array", flags, name, report[name])
 			}

@@ -22,7 +22,6 @@ import (
 	"assay/cmd/internal/metrics"
 	"assay/milter"
 	"assay/milter/filter"
-	"assay/verify/dns"
 	"assay/verify/message"
 )
 
@@ -65,7 +64,7 @@ type daemon struct {
 // A generation is everything that a reload replaces. Messages keep the generation they began with.
 type generation struct {
 	config   *config.Config
-	resolver dns.Resolver
+	resolver resolver
 	filter   *filter.Filter
 }
 
@@ -163,7 +162,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.notify.ready("serving")
 	err = server.Serve(ctx, listeners...)
 	d.log.Info("assay has stopped", "complete", err == nil)
-	return errors.Join(err, web.Close())
+	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
 }
 
 // attend reacts to signals and to the watchdog until ctx ends, and then says that the daemon is stopping.
@@ -225,6 +224,9 @@ func (d *daemon) reloadConfig() error {
 		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
 	}
 	d.current.Store(g)
+	if changed(last.config, g.config, "resolver.") {
+		time.AfterFunc(last.config.Limits.Time+time.Minute, func() { _ = last.resolver.Close() }) // its messages are done by then
+	}
 	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","))
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
 		d.log.Warn("these settings take effect only after a restart", "keys", strings.Join(late, ","))

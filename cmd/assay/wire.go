@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"time"
 
@@ -22,21 +24,37 @@ import (
 // keyCacheSize is how many parsed DKIM keys are kept; parsing one costs more than finding it.
 const keyCacheSize = 4096
 
-// newResolver returns the resolver that all messages share.
-func newResolver(c config.Resolver, observer dns.Observer) (dns.Resolver, error) {
+// A resolver is shared by all messages. Closing it ends the questions under way.
+type resolver struct {
+	dns.Resolver
+	closers []io.Closer
+}
+
+// Close closes the cache before the client behind it.
+func (r resolver) Close() error {
+	var errs []error
+	for _, c := range r.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// newResolver returns the resolver of a configuration.
+func newResolver(c config.Resolver, observer dns.Observer) (resolver, error) {
 	client, err := dns.NewClient(dns.ClientOptions{
 		Servers: c.Servers, Timeout: c.Timeout, Retry: c.Retry, TrustAD: c.TrustAD, Observer: observer,
 	})
 	if err != nil {
-		return nil, err
+		return resolver{}, err
 	}
 	if c.CacheEntries == 0 {
-		return client, nil
+		return resolver{client, []io.Closer{client}}, nil
 	}
-	return dns.NewCache(client, dns.CacheOptions{
+	cache := dns.NewCache(client, dns.CacheOptions{
 		Entries: c.CacheEntries, Bytes: c.CacheMemory, MaxTTL: c.CacheMaxTTL, MaxNegativeTTL: c.NegativeTTL,
 		Timeout: 2 * c.Timeout, StaleFor: c.ServeStale, Observer: observer,
-	}), nil
+	})
+	return resolver{cache, []io.Closer{cache, client}}, nil
 }
 
 // newVerifier returns the verifier of a configuration.

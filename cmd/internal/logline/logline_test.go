@@ -138,6 +138,18 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
+// A panic in a check is logged as what it is, with its stack and without what it quotes.
+func TestFaults(t *testing.T) {
+	o := outcome()
+	o.Results.Faults = []verify.Fault{{Check: "spf", Cause: "bad \"erika@example.com\"", Stack: "goroutine 1\n\tspf.go:1"}}
+	var out bytes.Buffer
+	Write(New(&out, Options{NoTime: true}), config.PrivacyDomainOnly, o, nil)
+	const want = `4XYZ1k2Qz: level=error msg="a check panicked; this is a bug" check=spf cause="bad *" stack="goroutine 1\n\tspf.go:1"` + "\n"
+	if lines := strings.SplitAfter(out.String(), "\n"); len(lines) != 3 || lines[1] != want {
+		t.Errorf("got %s", &out)
+	}
+}
+
 func TestLevels(t *testing.T) {
 	for _, tt := range []struct {
 		level config.Level

@@ -23,7 +23,7 @@ import (
 const maxListed = 10
 
 // Write logs the line of one message. It is a warning when the message could not be handled, and a debug line when it
-// was aborted before there was anything to say about it.
+// was aborted before there was anything to say about it. A check that panicked has an error line of its own.
 func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
 	level := slog.LevelInfo
 	switch {
@@ -33,17 +33,24 @@ func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
 		level = slog.LevelWarn
 	}
 	l.LogAttrs(context.Background(), level, "", Attrs(p, o, err)...)
+	for _, f := range o.Results.Faults {
+		fault := &line{privacy: p}
+		fault.add(queueIDKey, queueID(o))
+		fault.add("check", f.Check)
+		fault.problem("cause", f.Cause)
+		fault.add("stack", f.Stack)
+		l.LogAttrs(context.Background(), slog.LevelError, "a check panicked; this is a bug", fault.attrs...)
+	}
 }
+
+// queueID returns the MTA's name for a message.
+func queueID(o *filter.Outcome) string { return cmp.Or(o.Envelope.QueueID, "NOQUEUE") }
 
 // Attrs returns what the line of a message says, queue id first. What it holds of people and hosts is for the privacy
 // level to say.
 func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 	l := &line{privacy: p}
-	id := o.Envelope.QueueID
-	if id == "" {
-		id = "NOQUEUE"
-	}
-	l.add(queueIDKey, id)
+	l.add(queueIDKey, queueID(o))
 	l.envelope(&o.Envelope, o.Results)
 	if o.Aborted {
 		l.add("aborted", "yes")

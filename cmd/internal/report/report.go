@@ -43,6 +43,7 @@ type Report struct {
 	Headers   []Header   `json:"headers"`
 	Removed   []Removed  `json:"removed"`
 	DNS       []Question `json:"dns"`
+	Faults    []Fault    `json:"faults"`
 	ElapsedMS float64    `json:"elapsed_ms"`
 	Failure   string     `json:"failure"`
 }
@@ -243,6 +244,12 @@ type Question struct {
 	Stale      bool     `json:"stale"`
 }
 
+// A Fault is a check that panicked, which is a bug; its result is permerror.
+type Fault struct {
+	Check string `json:"check"`
+	Cause string `json:"cause"`
+}
+
 // New returns the report of an outcome.
 func New(o *filter.Outcome) Report {
 	return Report{
@@ -255,6 +262,7 @@ func New(o *filter.Outcome) Report {
 		Headers:   each(o.Headers, func(h rules.HeaderField) Header { return Header(h) }),
 		Removed:   newRemoved(o),
 		DNS:       NewQuestions(o.Questions),
+		Faults:    each(o.Results.Faults, func(f verify.Fault) Fault { return Fault{f.Check, f.Cause} }),
 		ElapsedMS: milliseconds(o.Elapsed),
 		Failure:   o.Failure,
 	}

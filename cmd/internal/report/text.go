@@ -236,6 +236,9 @@ func (p *printer) decision(r Report) {
 		}
 		p.field("rule", fmt.Sprintf("%s: %s (%s, asks for %s)", m.ID, m.Title, mode, m.Asked))
 	}
+	for _, f := range r.Faults {
+		p.field("bug", "the check "+f.Check+" panicked: "+f.Cause)
+	}
 	p.field("failure", r.Failure)
 }
 
