@@ -172,8 +172,8 @@ type canonicalBody struct {
 // Sizes of the buffer in which canonical octets are collected, and of the blocks of the body they come from. A block
 // may double, if it consists of bare LFs.
 const (
-	outSize     = 4 << 10
-	relaxBlock  = 1 << 10
+	outSize     = 6 << 10
+	relaxBlock  = 2 << 10
 	simpleBlock = 128
 )
 

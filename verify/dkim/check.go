@@ -74,7 +74,9 @@ func (c *Checker) End(s *Signature) {
 
 // verify tries each key.
 func (c *Checker) verify(s *Signature) *Problem {
-	s.step("key asked at %s", s.lookup.name)
+	if s.explained {
+		s.step("key asked at %s", s.lookup.name)
+	}
 	keys, p := s.lookup.Wait()
 	if p != nil {
 		return p
@@ -147,6 +149,9 @@ func (s *Signature) compare(k *Key, body, header []byte) *Problem {
 
 // hashHeader returns the hash that was signed (RFC 6376 Section 3.7).
 func (c *Checker) hashHeader(s *Signature) []byte {
+	if c.buf == nil {
+		c.buf = make([]byte, 0, 2<<10)
+	}
 	buf := c.buf[:0]
 	c.index.pick(s.SignedHeaders, s.field, func(f message.Field) {
 		if s.explained {
@@ -157,7 +162,9 @@ func (c *Checker) hashHeader(s *Signature) []byte {
 	buf = AppendOwnField(buf, s.field.Raw, s.header)
 	c.buf = buf
 	sum := sha256.Sum256(buf)
-	s.step("header hash: %s, %d octets", s.header, len(buf))
+	if s.explained {
+		s.step("header hash: %s, %d octets", s.header, len(buf))
+	}
 	return sum[:]
 }
 
@@ -205,7 +212,8 @@ func (c *Checker) checkDuplicates(s *Signature) *Problem {
 	return nil
 }
 
-// step notes one step, if steps are wanted.
+// step notes one step, if steps are wanted. Where every signature comes by, the caller asks first, because arguments
+// cost an allocation each.
 func (s *Signature) step(format string, args ...any) {
 	if s.explained {
 		s.Steps = append(s.Steps, fmt.Sprintf(format, args...))

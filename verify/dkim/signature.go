@@ -50,7 +50,7 @@ func ParseSignature(f message.Field, d Dialect, opt Options) *Signature {
 		return s
 	}
 	s.decide(s.parse(opt))
-	if s.Result == "" {
+	if s.Result == "" && opt.Explain {
 		s.step("%s %d: a=%s c=%s d=%s s=%s i=%s", f.Name, f.Nth, s.Algorithm, s.Canonicalization, s.Domain, s.Selector,
 			s.Identifier)
 	}
