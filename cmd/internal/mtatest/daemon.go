@@ -1,0 +1,130 @@
+package mtatest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Daemon is a running "assay serve".
+type Daemon struct {
+	dir    string
+	config string
+	log    string
+	proc   *process
+}
+
+// servingLine is what the daemon logs when it can be reached.
+const servingLine = "assay is serving"
+
+// BuildAssay builds the program into a directory, from the module in the working directory. ASSAY_BINARY names one
+// that is already built.
+func BuildAssay(dir string, flags ...string) (string, error) {
+	if path := os.Getenv("ASSAY_BINARY"); path != "" {
+		return path, nil
+	}
+	path := filepath.Join(dir, "assay")
+	args := append(append([]string{"build", "-o", path}, flags...), "assay/cmd/assay")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// StartDaemon runs a program with a configuration and waits until it serves. The log is appended to the file, so that
+// it survives a restart; "" keeps it with the daemon's own files.
+func StartDaemon(program, config, log string) (*Daemon, error) {
+	dir, err := newDir("dm")
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{dir: dir, config: filepath.Join(dir, "assay.yaml"), log: log}
+	if d.log == "" {
+		d.log = filepath.Join(dir, "log")
+	}
+	if err := d.start(program, config); err != nil {
+		err = fmt.Errorf("mtatest: assay: %w\n%s", err, d.Log())
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// start writes the configuration and runs the program.
+func (d *Daemon) start(program, config string) error {
+	if err := d.Configure(config); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(d.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	before := len(d.Log())
+	cmd := exec.Command(program, "serve", "--config", d.config)
+	cmd.Stdout, cmd.Stderr = log, log
+	if d.proc, err = startProcess(cmd, d.dir); err != nil {
+		return err
+	}
+	return d.proc.await(func() error {
+		if !strings.Contains(d.Log()[before:], servingLine) {
+			return errors.New("no line says that it serves")
+		}
+		return nil
+	})
+}
+
+// Configure writes another configuration, which the daemon reads on SIGHUP.
+func (d *Daemon) Configure(config string) error {
+	return os.WriteFile(d.config, []byte(config), 0o600)
+}
+
+// Signal sends a signal to the daemon.
+func (d *Daemon) Signal(sig syscall.Signal) error { return d.proc.cmd.Process.Signal(sig) }
+
+// Exited reports whether the daemon has ended.
+func (d *Daemon) Exited() bool { return d.proc.exited() }
+
+// Await waits until the daemon has ended by itself.
+func (d *Daemon) Await() error {
+	for deadline := time.Now().Add(patience); !d.proc.exited(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("mtatest: assay runs on after %v", patience)
+		}
+	}
+	return nil
+}
+
+// Log returns what the daemon has logged so far.
+func (d *Daemon) Log() string { return readLog(d.log) }
+
+// OpenFiles returns the number of file descriptors that the daemon holds.
+func (d *Daemon) OpenFiles() (int, error) {
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.proc.cmd.Process.Pid))
+	return len(files), err
+}
+
+// Metrics returns what the daemon says at its metrics address.
+func (d *Daemon) Metrics(addr string) (string, error) {
+	answer, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// Close kills the daemon and removes its files.
+func (d *Daemon) Close() error {
+	if d.proc == nil {
+		return os.RemoveAll(d.dir)
+	}
+	return d.proc.close()
+}
