@@ -47,17 +47,17 @@ type scene struct {
 func sceneFlags(c *cobra.Command) *scene {
 	s := &scene{config: configFlag(c)}
 	f := c.Flags()
-	f.StringVar(&s.clientIP, "client-ip", "", "address of the SMTP client")
-	f.StringVar(&s.clientName, "client-name", "", "name of the client as the MTA looked it up")
-	f.StringVar(&s.helo, "helo", "", "argument of HELO or EHLO")
-	f.StringVar(&s.mailFrom, "mail-from", "", "reverse-path; empty is the null reverse-path")
-	f.StringArrayVar(&s.rcpt, "rcpt", nil, "forward-path; may be given several times")
-	f.StringVar(&s.user, "auth-user", "", "SASL identity of an authenticated client")
-	f.StringVar(&s.tls, "tls-version", "", "TLS version of the connection, such as TLSv1.3")
-	f.StringVar(&s.queueID, "queue-id", "", "the MTA's name for the message")
+	f.StringVar(&s.clientIP, "client-ip", "", "address (`IP`) of the SMTP client")
+	f.StringVar(&s.clientName, "client-name", "", "`NAME` of the client as the MTA looked it up")
+	f.StringVar(&s.helo, "helo", "", "`NAME` in HELO or EHLO")
+	f.StringVar(&s.mailFrom, "mail-from", "", "reverse-path, an `ADDRESS`; empty is the null reverse-path")
+	f.StringArrayVar(&s.rcpt, "rcpt", nil, "forward-path, an `ADDRESS`; may be given several times")
+	f.StringVar(&s.user, "auth-user", "", "SASL identity of an authenticated client, a `NAME`")
+	f.StringVar(&s.tls, "tls-version", "", "TLS `VERSION` of the connection, such as TLSv1.3")
+	f.StringVar(&s.queueID, "queue-id", "", "the MTA's name (`ID`) for the message")
 	f.BoolVar(&s.local, "local", false, "submitted on this host with sendmail(1)")
-	f.StringVar(&s.zone, "dns", "", "answer DNS questions from this `ZONEFILE`, a master file that may also say SERVFAIL, REFUSED and TIMEOUT")
-	f.StringVar(&s.now, "now", "", "the instant of the checks, in `RFC3339` form (default now)")
+	f.StringVar(&s.zone, "dns", "", "answer DNS questions from `ZONEFILE`, a master file that may say SERVFAIL or TIMEOUT")
+	f.StringVar(&s.now, "now", "", "instant of the checks, such as 2026-11-01T12:00:00Z (`RFC3339`; default now)")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.SortFlags = false
 	return s
@@ -161,9 +161,9 @@ func (a *app) explain() *cobra.Command {
 		Args: args(1, 1),
 	}
 	s := sceneFlags(c)
-	c.Flags().String("authserv-id", "", "authserv-id, instead of identity.authserv_id")
-	output := c.Flags().StringP("output", "o", "", "write the message as it would be delivered to this `FILE`; - is standard output, "+
-		"and the report then goes to standard error")
+	c.Flags().String("authserv-id", "", "authserv-`ID`, instead of identity.authserv_id")
+	output := c.Flags().StringP("output", "o", "", "write the message as it would be delivered to `FILE`; with - it goes to standard "+
+		"output\nand the report to standard error")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		st, err := a.set(s, c.Flags())
 		if err != nil {

@@ -157,10 +157,16 @@ func (d *daemon) run(ctx context.Context) error {
 		return errors.Join(err, closeAll(listeners))
 	}
 	server := milter.NewServer(d, serverOptions(d.started, d.log, d.metrics))
-	go d.attend(ctx, hangups)
+	attending := make(chan struct{})
+	go func() {
+		defer close(attending)
+		d.attend(ctx, hangups)
+	}()
 	d.log.Info("assay is serving", "version", versionText(), "pid", os.Getpid(), "listeners", addresses(listeners))
 	d.notify.ready("serving")
 	err = server.Serve(ctx, listeners...)
+	cancel()
+	<-attending
 	d.log.Info("assay has stopped", "complete", err == nil)
 	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
 }

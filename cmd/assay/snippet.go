@@ -37,7 +37,7 @@ func (a *app) snippetCommand(file string, text func(snippet) string) *cobra.Comm
 		Args:  args(0, 0),
 	}
 	path := configFlag(c)
-	queueDir := c.Flags().String("queue-directory", "/var/spool/postfix", "Postfix's queue_directory, into which it may be chrooted")
+	queueDir := c.Flags().String("queue-directory", "/var/spool/postfix", "Postfix's queue_directory, a `DIR` into which it may be chrooted")
 	address := c.Flags().String("address", "", "`LISTENER` to use instead of the first one, such as the address of a systemd socket")
 	c.RunE = func(*cobra.Command, []string) error {
 		loaded, err := a.load(*path)
