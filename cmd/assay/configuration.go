@@ -36,12 +36,16 @@ func (a *app) configCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		system := loaded.System()
+		for _, w := range system {
+			fmt.Fprintf(a.err, "warning: %v\n", w)
+		}
 		where := loaded.File
 		if where == "" {
 			where = "no configuration file, defaults"
 		}
 		fmt.Fprintf(a.out, "%s: ok\n", where)
-		if *strict && len(loaded.Warnings) > 0 {
+		if *strict && len(loaded.Warnings)+len(system) > 0 {
 			return exitError(exitUsage)
 		}
 		return nil

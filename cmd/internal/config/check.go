@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
+	"path/filepath"
 	"strings"
 )
 
@@ -69,14 +71,36 @@ func (r *reader) warn() {
 	if host, _, err := net.SplitHostPort(c.Listen.Metrics); err == nil && exposed(host) {
 		r.at("listen.metrics", "%s can be reached from other hosts, and metrics have no authentication", c.Listen.Metrics)
 	}
+	if c.Log.Privacy == PrivacyFull {
+		r.at("log.privacy", "full writes addresses of senders and recipients to the log")
+	}
+}
+
+// System returns warnings about what the configuration names and this system does not have. They are right only on the
+// system on which Assay runs.
+func (l *Loaded) System() Problems {
+	c, r := l.Config, *l.reader
+	r.problems = nil
+	if g := c.Listen.SocketGroup; g != "" && !isDigits(g) {
+		if _, err := user.LookupGroup(g); err != nil {
+			r.at("listen.socket_group", "there is no group %q on this system", g)
+		}
+	}
+	for _, a := range c.Listen.Milter {
+		if a.Network != "unix" {
+			continue
+		}
+		if info, err := os.Stat(filepath.Dir(a.Address)); err != nil || !info.IsDir() {
+			r.at("listen.milter", "there is no directory %s on this system", filepath.Dir(a.Address))
+		}
+	}
 	for _, dir := range c.Rules.Dirs {
 		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 			r.at("rules.dirs", "the files in %s are not used: this version decides by a fixed policy", dir)
 		}
 	}
-	if c.Log.Privacy == PrivacyFull {
-		r.at("log.privacy", "full writes addresses of senders and recipients to the log")
-	}
+	r.problems.sort()
+	return r.problems
 }
 
 // exposed says whether a listener on host can be reached from other hosts.

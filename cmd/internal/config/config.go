@@ -271,6 +271,7 @@ type Loaded struct {
 	File     string   // "" when there was no file
 	Warnings Problems // what is allowed but probably not meant
 	origins  map[string]origin
+	reader   *reader // places problems that are found later
 }
 
 // Default returns the configuration of an empty file.
@@ -330,7 +331,7 @@ func Parse(name string, text []byte, environ []string) (*Loaded, error) {
 		r.problems.sort()
 		return nil, r.problems
 	}
-	loaded := &Loaded{Config: r.config, File: name, origins: r.origins}
+	loaded := &Loaded{Config: r.config, File: name, origins: r.origins, reader: r}
 	r.problems = nil
 	r.warn()
 	r.problems.sort()

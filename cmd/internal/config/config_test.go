@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -261,6 +263,46 @@ func TestSuggest(t *testing.T) {
 		if got := suggest(word, candidates); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
+	}
+}
+
+// What is named but not there is a warning about this system, not about the file.
+func TestSystem(t *testing.T) {
+	rules := t.TempDir()
+	if err := os.WriteFile(filepath.Join(rules, "10-x.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Parse("t", []byte("format: 1\nlisten: {milter: 'unix:/no/such/directory/m.sock', socket_group: no-such-group}\nrules: {dirs: ["+rules+"]}\n"), nil)
+	if err != nil || len(loaded.Warnings) > 0 {
+		t.Fatal(err, loaded.Warnings)
+	}
+	var got []string
+	for _, p := range loaded.System() {
+		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, strings.ReplaceAll(p.Message, rules, "DIR")))
+	}
+	want := []string{
+		`2:18 listen.milter: there is no directory /no/such/directory on this system`,
+		`2:67 listen.socket_group: there is no group "no-such-group" on this system`,
+		`3:15 rules.dirs: the files in DIR are not used: this version decides by a fixed policy`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	loaded, err = Parse("t", []byte("listen: {milter: 'unix:/tmp/m.sock', socket_group: 4}"), nil)
+	if err != nil || len(loaded.System()) > 0 {
+		t.Errorf("got %v, %v", loaded.System(), err)
+	}
+}
+
+// A file that is something else altogether does not flood the terminal.
+func TestManyProblems(t *testing.T) {
+	var b strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&b, "key%d: x\n", i)
+	}
+	_, err := Parse("t", []byte(b.String()), nil)
+	if got := strings.Count(err.Error(), "unknown key"); got != maxShown || !strings.HasSuffix(err.Error(), "\nand 4800 more problems") {
+		t.Errorf("%d problems are shown", got)
 	}
 }
 

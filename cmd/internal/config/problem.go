@@ -57,11 +57,18 @@ func excerpt(line string, column int) (string, int) {
 // Problems are all the problems of a configuration, in the order of the file.
 type Problems []Problem
 
+// maxShown bounds how many problems are written out: more mean that the file is something else altogether.
+const maxShown = 200
+
 // Error returns every problem, separated by newlines.
 func (ps Problems) Error() string {
-	texts := make([]string, len(ps))
-	for i, p := range ps {
+	shown := ps[:min(len(ps), maxShown)]
+	texts := make([]string, len(shown), len(shown)+1)
+	for i, p := range shown {
 		texts[i] = p.Error()
+	}
+	if more := len(ps) - len(shown); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more problems", more))
 	}
 	return strings.Join(texts, "\n")
 }
