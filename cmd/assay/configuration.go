@@ -37,9 +37,7 @@ func (a *app) configCheck() *cobra.Command {
 			return err
 		}
 		system := loaded.System()
-		for _, w := range system {
-			fmt.Fprintf(a.err, "warning: %v\n", w)
-		}
+		a.warn(system)
 		where := loaded.File
 		if where == "" {
 			where = "no configuration file, defaults"

@@ -67,8 +67,13 @@ func (a *app) load(path string) (*config.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range loaded.Warnings {
+	a.warn(loaded.Warnings)
+	return loaded, nil
+}
+
+// warn prints warnings.
+func (a *app) warn(warnings config.Problems) {
+	for _, w := range warnings {
 		fmt.Fprintf(a.err, "warning: %v\n", w)
 	}
-	return loaded, nil
 }

@@ -40,6 +40,7 @@ func (a *app) serve() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		a.warn(loaded.System())
 		d, err := a.newDaemon(*path, loaded)
 		if err != nil {
 			return err

@@ -282,7 +282,7 @@ func TestSystem(t *testing.T) {
 	}
 	want := []string{
 		`2:18 listen.milter: there is no directory /no/such/directory on this system`,
-		`2:67 listen.socket_group: there is no group "no-such-group" on this system`,
+		`2:66 listen.socket_group: there is no group "no-such-group" on this system`,
 		`3:15 rules.dirs: the files in DIR are not used: this version decides by a fixed policy`,
 	}
 	if !slices.Equal(got, want) {
