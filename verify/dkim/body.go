@@ -174,7 +174,7 @@ type canonicalBody struct {
 const (
 	outSize     = 6 << 10
 	relaxBlock  = 2 << 10
-	simpleBlock = 128
+	simpleBlock = 1 << 10
 )
 
 // start prepares the hash when the first octets come.

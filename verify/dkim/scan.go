@@ -107,15 +107,20 @@ func bareLF(p []byte) int {
 	return len(p)
 }
 
-// appendSimple appends the simple form of p to dst: it makes a CRLF of a bare LF. p ends with data.
+// appendSimple appends the simple form of p to dst, which has room for twice the octets of p: it makes a CRLF of a bare
+// LF. p ends with data.
 func appendSimple(dst, p []byte) []byte {
+	o := len(dst)
+	dst = dst[:o+2*len(p)]
 	before := byte(0)
 	for _, b := range p {
 		if b == '\n' && before != '\r' {
-			dst = append(dst, '\r')
+			dst[o] = '\r'
+			o++
 		}
-		dst = append(dst, b)
+		dst[o] = b
+		o++
 		before = b
 	}
-	return dst
+	return dst[:o]
 }
