@@ -51,7 +51,7 @@ func newResolver(c config.Resolver, observer dns.Observer) (resolver, error) {
 		return resolver{client, []io.Closer{client}}, nil
 	}
 	cache := dns.NewCache(client, dns.CacheOptions{
-		Entries: c.CacheEntries, Bytes: c.CacheMemory, MaxTTL: c.CacheMaxTTL, MaxNegativeTTL: c.NegativeTTL,
+		Entries: c.CacheEntries, Bytes: c.CacheMemory, MaxTTL: c.CacheMaxTTL, MaxNegativeTTL: max(c.NegativeTTL, 1), // 0 would be the default
 		Timeout: 2 * c.Timeout, StaleFor: c.ServeStale, Observer: observer,
 	})
 	return resolver{cache, []io.Closer{cache, client}}, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -210,4 +211,16 @@ func FuzzLine(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, format := range []config.Format{config.Logfmt, config.JSON} {
+		b.Run(string(format), func(b *testing.B) {
+			l, o := New(io.Discard, Options{Format: format}), outcome()
+			b.ReportAllocs()
+			for b.Loop() {
+				Write(l, config.PrivacyDomainOnly, o, nil)
+			}
+		})
+	}
 }
