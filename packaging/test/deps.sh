@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the demonstration and the tests need on Debian 12, and nothing when all of it is there:
 #
-#   deps.sh demo    Postfix
+#   deps.sh demo    Postfix, and dkimpy, which signs the mails of honest senders
 #   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, and two other DKIM implementations
 #
 # Postfix is installed as a package, because its programs know their directories. Its own service is neither configured
@@ -101,7 +101,7 @@ command -v apt-get >/dev/null 2>&1 || {
 }
 case $what in
 demo)
-    install postfix ca-certificates
+    install postfix ca-certificates python3 python3-dkim
     ;;
 test)
     install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-nacl libmail-dkim-perl

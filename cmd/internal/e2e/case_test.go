@@ -124,16 +124,16 @@ func TestCases(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	r := &runner{lane: newLane(t, nil, ""), keys: newKeys(t), program: program(t)}
+	r := &runner{lane: newLane(t, nil, ""), keys: newKeys(t), program: program(t, false)}
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { r.run(t, path) })
 	}
 }
 
 // program builds the program under test.
-func program(t *testing.T, flags ...string) string {
+func program(t *testing.T, race bool) string {
 	t.Helper()
-	path, err := mtatest.BuildAssay(t.TempDir(), flags...)
+	path, err := mtatest.BuildAssay(t.TempDir(), race)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,15 +24,17 @@ type Daemon struct {
 // servingLine is what the daemon logs when it can be reached.
 const servingLine = "assay is serving"
 
-// BuildAssay builds the program into a directory, from the module in the working directory. ASSAY_BINARY names one
-// that is already built.
-func BuildAssay(dir string, flags ...string) (string, error) {
-	if path := os.Getenv("ASSAY_BINARY"); path != "" {
+// BuildAssay builds the program into a directory, with the race detector or without it. ASSAY_BINARY and
+// ASSAY_RACE_BINARY name programs that are already built.
+func BuildAssay(dir string, race bool) (string, error) {
+	path, given, args := filepath.Join(dir, "assay"), "ASSAY_BINARY", []string{"build", "-buildvcs=false"}
+	if race {
+		given, args = "ASSAY_RACE_BINARY", append(args, "-race")
+	}
+	if path := os.Getenv(given); path != "" {
 		return path, nil
 	}
-	path := filepath.Join(dir, "assay")
-	args := append(append([]string{"build", "-o", path}, flags...), "assay/cmd/assay")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(args, "-o", path, "assay/cmd/assay")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil

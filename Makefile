@@ -1,0 +1,57 @@
+# make demo    real mails through a private Postfix with Assay beside it, and what the recipient finds
+# make test    every check and every test, with real Postfix and Sendmail
+#
+# Both install what they need on Debian 12 (packaging/test/deps.sh). What they build is in dist/.
+
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+GO    := go
+SUDO  := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -E env PATH="$$PATH:/usr/local/go/bin:/usr/sbin:/sbin")
+# Packages whose tests run MTAs, which only root can. They take minutes; all others take seconds.
+SLOW  := ./cmd/internal/mtatest ./cmd/internal/e2e
+FAST   = $(shell $(GO) list ./... | grep -v -e /internal/mtatest$$ -e /internal/e2e$$)
+# On Debian a missing MTA is a failure, not a skipped test.
+MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
+
+.PHONY: all build demo test lint fast race e2e deps clean
+
+all: build
+
+build:
+	$(GO) build -o dist/assay ./cmd/assay
+
+demo:
+	@packaging/test/deps.sh demo
+	@$(GO) build -buildvcs=false -o dist/demo/assay ./cmd/assay
+	@$(GO) build -buildvcs=false -o dist/demo/demo ./cmd/demo
+	@$(SUDO) dist/demo/demo -assay dist/demo/assay
+
+test: deps
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory fast
+	@$(MAKE) --no-print-directory race
+	@$(MAKE) --no-print-directory e2e
+
+deps:
+	@packaging/test/deps.sh test
+
+lint:
+	@files=$$(gofmt -l cmd milter rules scan verify); [ -z "$$files" ] || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
+
+fast:
+	$(GO) test $(FAST)
+
+race:
+	$(GO) test -race -short $(FAST)
+
+# The program is built here, by the user who owns the tree; the tests run it as root.
+e2e:
+	@$(GO) build -buildvcs=false -o dist/test/assay ./cmd/assay
+	@$(GO) build -buildvcs=false -race -o dist/test/assay-race ./cmd/assay
+	ASSAY_BINARY=$(CURDIR)/dist/test/assay ASSAY_RACE_BINARY=$(CURDIR)/dist/test/assay-race $(MTAS) \
+		$(GO) test -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(SLOW)
+
+clean:
+	rm -rf dist

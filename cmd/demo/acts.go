@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// zoneFile is the DNS of the demonstration. The addresses and names are those reserved for documentation (RFC 5737,
+// RFC 2606).
+const zoneFile = `
+; an honest business partner
+partner.example.                  TXT "v=spf1 ip4:192.0.2.25 -all"
+demo._domainkey.partner.example.  TXT "v=DKIM1; k=rsa; p={{key}}"
+_dmarc.partner.example.           TXT "v=DMARC1; p=reject"
+mail.partner.example.             A   192.0.2.25
+25.2.0.192.in-addr.arpa.          PTR mail.partner.example.
+
+; a shop whose newsletter is sent by a service provider: only the signature is the shop's
+demo._domainkey.shop.example.     TXT "v=DKIM1; k=rsa; p={{key}}"
+_dmarc.shop.example.              TXT "v=DMARC1; p=quarantine"
+mailer.example.                   TXT "v=spf1 ip4:198.51.100.7 -all"
+out7.mailer.example.              A   198.51.100.7
+7.100.51.198.in-addr.arpa.        PTR out7.mailer.example.
+
+; a bank that wants forgeries refused, and somebody who forges
+bank.example.                     TXT "v=spf1 ip4:192.0.2.80 -all"
+_dmarc.bank.example.              TXT "v=DMARC1; p=reject"
+evil.example.                     TXT "v=spf1 ip4:203.0.113.66 -all"
+
+; a mailing list
+lists.example.                    TXT "v=spf1 ip4:198.51.100.99 -all"
+demo._domainkey.member.example.   TXT "v=DKIM1; k=rsa; p={{key}}"
+_dmarc.member.example.            TXT "v=DMARC1; p=none"
+
+; a domain whose name servers are down
+broken.example.                   SERVFAIL
+_dmarc.broken.example.            SERVFAIL
+`
+
+// An act is one mail, and what should come of it.
+type act struct {
+	title    string
+	before   func(*stage) error
+	client   string // address of the SMTP client
+	helo     string
+	mailFrom string
+	from     string
+	subject  string
+	forged   string              // header lines that the sender brings along
+	sign     string              // domain that signs
+	alter    func([]byte) []byte // what happens to the message behind the signature
+	code     int                 // of the reply
+	want     []string            // in the added fields, or in the reply; "no: " in front of what must not be there
+	shows    string
+}
+
+// acts are the mails in the order in which they are sent.
+func acts() []act {
+	forgery := act{
+		client: "203.0.113.66", helo: "evil.example", mailFrom: "x@evil.example",
+		from: "Your Bank <service@bank.example>", subject: "Confirm your account",
+	}
+	marked := forgery
+	marked.title = "A forgery: anybody can write any From"
+	marked.code, marked.want = 250, []string{"spf=pass smtp.mailfrom=x@evil.example", "dmarc=fail", "header.from=bank.example", "trust=forged"}
+	marked.shows = "SPF of the forger's own domain passes, but the bank does not vouch for the mail: marked as forged"
+
+	boast := forgery
+	boast.title = "The same forgery, which brings its own Authentication-Results along"
+	boast.forged = "Authentication-Results: mx.demo.example; dmarc=pass header.from=bank.example\r\nX-Assay-Result: v=1; trust=verified\r\n"
+	boast.code, boast.want = 250, []string{"dmarc=fail", "no: dmarc=pass", "no: trust=verified"}
+	boast.shows = "what the sender claims about itself is gone"
+
+	refused := forgery
+	refused.title = "The forgery again, after verify.dmarc.enforce was set to true and SIGHUP"
+	refused.before = enforce
+	refused.code, refused.want = 550, []string{"5.7.1 DMARC policy of bank.example"}
+	refused.shows = "refused, as the bank asks for"
+
+	return []act{honest(), newsletter(), marked, boast, list(), broken(), refused, away(), back()}
+}
+
+// honest is the mail everybody hopes for.
+func honest() act {
+	return act{
+		title:  "A signed mail of a business partner",
+		client: "192.0.2.25", helo: "mail.partner.example", mailFrom: "anna@partner.example",
+		from: "Anna <anna@partner.example>", subject: "Figures for November", sign: "partner.example",
+		code: 250, want: []string{"spf=pass", "dkim=pass", "dmarc=pass", "iprev=pass", "trust=authenticated"},
+		shows: "SPF and DKIM pass and belong to the domain in From",
+	}
+}
+
+// newsletter is sent on somebody's behalf.
+func newsletter() act {
+	return act{
+		title:  "A newsletter that a service provider sends for a shop",
+		client: "198.51.100.7", helo: "out7.mailer.example", mailFrom: "bounce-4711@mailer.example",
+		from: "The Shop <news@shop.example>", subject: "Offers of the week", sign: "shop.example",
+		code: 250, want: []string{"spf=pass smtp.mailfrom=bounce-4711@mailer.example", "dkim=pass", "dmarc=pass", "header.from=shop.example"},
+		shows: "the reverse-path is the provider's, but the shop's signature is enough for DMARC",
+	}
+}
+
+// list is an honest mail that was changed on its way.
+func list() act {
+	return act{
+		title:  "A mail that went through a mailing list",
+		client: "198.51.100.99", helo: "lists.example", mailFrom: "talk-bounces@lists.example",
+		from: "Ben <ben@member.example>", subject: "Re: meeting", sign: "member.example",
+		alter: func(m []byte) []byte { return append(m, "-- \r\ntalk mailing list\r\n"...) },
+		code:  250, want: []string{"spf=pass", "dkim=fail", "dmarc=fail", "policy.dmarc=none", "trust=unverified"},
+		shows: "the list's footer broke the signature; the domain asks for nothing, so the mail is only unverified",
+	}
+}
+
+// broken cannot be judged.
+func broken() act {
+	return act{
+		title:  "A mail of a domain whose name servers are down",
+		client: "192.0.2.200", helo: "mail.broken.example", mailFrom: "carl@broken.example",
+		from: "Carl <carl@broken.example>", subject: "Hello",
+		code: 250, want: []string{"spf=temperror", "dmarc=temperror", "trust=unverified"},
+		shows: "temperror, never none and never pass, and the mail is not lost",
+	}
+}
+
+// away is sent while Assay does not run, and back is the second try of the same mail.
+func away() act {
+	a := honest()
+	a.title = "Assay is killed: Postfix asks senders to come back (milter_default_action = tempfail)"
+	a.before = func(s *stage) error { return s.assay.Close() }
+	a.code, a.want = 451, []string{"4.7.1"}
+	a.shows = "nothing is delivered unchecked, and nothing is lost"
+	return a
+}
+
+// back is the second try.
+func back() act {
+	a := honest()
+	a.title = "Assay runs again, and the sender tries again"
+	a.before = (*stage).startAssay
+	a.shows = "checked and delivered"
+	return a
+}
+
+// enforce changes the running daemon's configuration.
+func enforce(s *stage) error {
+	if err := s.assay.Configure(s.config(true)); err != nil {
+		return err
+	}
+	before := strings.Count(s.assay.Log(), "\n")
+	if err := s.assay.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); strings.Count(s.assay.Log(), "\n") == before; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("assay did not say that it has read its configuration again")
+		}
+	}
+	return nil
+}
+
+// message returns the octets of the mail before it is signed.
+func (a act) message() []byte {
+	var b bytes.Buffer
+	b.WriteString(a.forged)
+	fmt.Fprintf(&b, "From: %s\r\nTo: you@demo.example\r\nSubject: %s\r\n", a.from, a.subject)
+	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <1@%s>\r\n\r\n", time.Now().Format(time.RFC1123Z), a.helo)
+	fmt.Fprintf(&b, "This is the text of the mail.\r\n")
+	return b.Bytes()
+}
