@@ -112,13 +112,12 @@ func (c *chain) addResults(f message.Field) error {
 	return nil
 }
 
-// dialect is how ARC-Message-Signature differs from DKIM-Signature (RFC 8617 Section 4.1.2): an instance number instead
-// of i=, no v=, and it must not sign seals. That From is signed matters to who speaks for an author, and a sealer does
-// not; the suite of the working group also expects an h= with empty names to verify.
-var dialect = dkim.Dialect{Instance: true, AnyNames: true, Unsigned: sealName}
-
-// addSignature adds an ARC-Message-Signature field.
+// addSignature adds an ARC-Message-Signature field: a DKIM-Signature with some differences.
 func (c *chain) addSignature(f message.Field, opt Options) error {
+	// RFC 8617 Section 4.1.2: an instance number instead of i=, no v=, and it must not sign seals. That From is signed
+	// matters to who speaks for an author, and a sealer does not; the test suite of the ARC authors also expects an h=
+	// with empty names to verify.
+	dialect := dkim.Dialect{Instance: true, AnyNames: true, Unsigned: sealName}
 	sig := dkim.ParseSignature(f, dialect, opt.dkim())
 	v, ok := sig.Tags.Get("i")
 	if !ok {

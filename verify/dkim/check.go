@@ -186,15 +186,13 @@ func (c *Checker) accept(s *Signature) *Problem {
 	return nil
 }
 
-// The fields that a message has at most once: RFC 5322 Section 3.6, and RFC 2045 for MIME.
-var single = [...]string{
-	"from", "subject", "date", "to", "sender", "reply-to", "cc", "bcc", "message-id", "in-reply-to", "references",
-	"content-type", "content-transfer-encoding", "mime-version",
-}
-
 // checkDuplicates looks for unique fields of which the signature covers one instance and leaves another to anyone.
 func (c *Checker) checkDuplicates(s *Signature) *Problem {
-	for _, name := range single {
+	// RFC 5322 Section 3.6, and RFC 2045 for MIME: the fields that a message has at most once.
+	for _, name := range [...]string{
+		"from", "subject", "date", "to", "sender", "reply-to", "cc", "bcc", "message-id", "in-reply-to", "references",
+		"content-type", "content-transfer-encoding", "mime-version",
+	} {
 		n := c.index.Count(name)
 		if n < 2 {
 			continue

@@ -36,9 +36,6 @@ type Signature struct {
 	explained bool
 }
 
-// The required tags of RFC 6376 Section 3.5, apart from v=.
-var required = [...]string{"a", "b", "bh", "d", "h", "s"}
-
 // ParseSignature parses a signature field. What is wrong with it decides its Result.
 func ParseSignature(f message.Field, d Dialect, opt Options) *Signature {
 	s := &Signature{dialect: d, field: f, explained: opt.Explain}
@@ -195,9 +192,9 @@ func (s *Signature) parseVersion(Options) *Problem {
 	return nil
 }
 
-// parseRequired checks that the required tags are there.
+// parseRequired checks that the required tags of RFC 6376 Section 3.5 are there, apart from v=.
 func (s *Signature) parseRequired(Options) *Problem {
-	for _, name := range required {
+	for _, name := range [...]string{"a", "b", "bh", "d", "h", "s"} {
 		if _, ok := s.Tags.Get(name); !ok {
 			return permerror("%s= is missing", name)
 		}
