@@ -125,7 +125,7 @@ func (f *Filter) plan(o *Outcome, header message.Header, caps plan.Capabilities)
 	removed, err := f.opt.Headers.Removals(&o.Envelope, header, o.Results.Skipped)
 	if errors.Is(err, headers.ErrTooMany) {
 		*d = rules.Decision{Disposition: rules.Reject, Trust: rules.Forged, Reason: err.Error(),
-			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged Authentication-Results header fields"}}
+			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged trust header fields"}}
 	}
 	switch d.Disposition {
 	case rules.Reject, rules.Defer:

@@ -81,9 +81,29 @@ func spfClause(v spf.Verification, env *message.Envelope) authres.Clause {
 	if env.MailFrom == "" {
 		c.Properties = properties("smtp", "helo", env.Helo)
 	} else {
-		c.Properties = properties("smtp", "mailfrom", env.MailFrom)
+		c.Properties = properties("smtp", "mailfrom", reversePath(env.MailFrom, v))
 	}
 	return c
+}
+
+// reversePath is the reverse-path in ASCII: with the domain as A-labels, and without a local part that has no ASCII form
+// (RFC 6531). RFC 8601 Section 2.7.2 allows the domain alone.
+func reversePath(path string, v spf.Verification) string {
+	if isASCII(path) {
+		return path
+	}
+	at := strings.LastIndexByte(path, '@')
+	switch {
+	case v.Domain == "" || !isASCII(v.Domain):
+		return path
+	case at > 0 && isASCII(path[:at]):
+		return path[:at+1] + v.Domain
+	}
+	return v.Domain
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
 }
 
 func dkimClauses(signatures []dkim.Verification) []authres.Clause {

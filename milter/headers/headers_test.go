@@ -80,6 +80,18 @@ func TestNullReversePathNamesTheHelo(t *testing.T) {
 	}
 }
 
+func TestReversePathIsASCII(t *testing.T) {
+	for path, want := range map[string]string{
+		"j@a.example": "j@a.example", "j@müller.example": "j@xn--mller-kva.example", "jörg@müller.example": "xn--mller-kva.example",
+	} {
+		s := everyday()
+		s.Envelope.MailFrom, s.Results.SPF[0].Domain = path, "xn--mller-kva.example"
+		if got, _ := (Options{}).AuthenticationResults(s); !strings.Contains(got.Value, "smtp.mailfrom="+want+";") {
+			t.Errorf("%s: %s", path, got.Value)
+		}
+	}
+}
+
 func TestAuthservID(t *testing.T) {
 	for _, tt := range []struct{ config, mta, want string }{
 		{"", "Mail.Example.COM.", "mail.example.com"},
@@ -249,6 +261,10 @@ func TestTooManyRemovals(t *testing.T) {
 		t.Errorf("%d fields: %d removals, %v", len(lines), len(got), err)
 	}
 	lines = append(lines, "X-Assay-Result: v=1")
+	if got, err := (Options{}).Removals(env, received(t, lines...), ""); err != nil || len(got) != DefaultMaxRemovals+1 {
+		t.Errorf("and another field: %d removals, %v", len(got), err)
+	}
+	lines = append(lines, "Authentication-Results: mx.example.com; dmarc=pass")
 	if _, err := (Options{}).Removals(env, received(t, lines...), ""); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}

@@ -23,19 +23,25 @@ type Removal struct {
 }
 
 // Removals lists the inbound fields that could be mistaken for what Assay, or a system the reader trusts, has written.
-// On ErrTooMany the message is hostile and the list is cut.
+// On ErrTooMany the message is hostile and the list is cut. Authentication-Results fields are counted apart from the
+// others.
 func (o Options) Removals(env *message.Envelope, header message.Header, skipped verify.Skip) ([]Removal, error) {
 	limit := o.MaxRemovals
 	if limit <= 0 {
 		limit = DefaultMaxRemovals
 	}
 	var out []Removal
+	results, others := 0, 0
 	for _, f := range header {
 		reason := o.remove(env, f, skipped)
 		if reason == "" {
 			continue
 		}
-		if len(out) == limit {
+		count := &others
+		if strings.EqualFold(f.Name, authenticationResults) {
+			count = &results
+		}
+		if *count++; *count > limit {
 			return out, fmt.Errorf("%w: more than %d", ErrTooMany, limit)
 		}
 		out = append(out, Removal{f.Name, f.Nth, reason})
@@ -43,11 +49,14 @@ func (o Options) Removals(env *message.Envelope, header message.Header, skipped 
 	return out, nil
 }
 
+// authenticationResults is the name of the field of RFC 8601.
+const authenticationResults = "Authentication-Results"
+
 // remove says why f may not stay, "" if it may.
 func (o Options) remove(env *message.Envelope, f message.Field, skipped verify.Skip) string {
 	name := strings.ToLower(f.Name)
 	switch {
-	case name == "authentication-results":
+	case strings.EqualFold(name, authenticationResults):
 		return o.removeResults(env, f, skipped)
 	case strings.HasPrefix(name, strings.ToLower(o.prefix())+"-"):
 		return "claims to be written by this filter"

@@ -51,8 +51,8 @@ type Options struct {
 	Upstream   []netip.Prefix // relays whose Authentication-Results fields stay if they name one of UpstreamIDs
 	// UpstreamIDs are the authserv-ids that Upstream relays may assert.
 	UpstreamIDs []string
-	// MaxRemovals bounds how many fields are removed from one message; more make it hostile. 0 means
-	// DefaultMaxRemovals.
+	// MaxRemovals bounds how many Authentication-Results fields are removed from one message, and how many others;
+	// more make it hostile. 0 means DefaultMaxRemovals.
 	MaxRemovals int
 }
 

@@ -221,7 +221,7 @@ func isAtext(c byte) bool {
 // because a client that reads UTF-8 badly drops the whole field. Domains should be A-labels before they come here.
 //
 // Readers exist that split at ";" without regard to quotes, and mail rules that look for the words "dmarc=pass"
-// anywhere in the field. Therefore ";" becomes "?", and so does a "=" that "pass" follows.
+// anywhere in the field. Therefore ";" becomes "?", and so does the "=" of such words.
 func sanitizeValue(s string) string {
 	return clip(disarm(sanitize(s, func(c byte) byte {
 		if c < ' ' || c == ';' {
@@ -231,7 +231,8 @@ func sanitizeValue(s string) string {
 	})), maxValue)
 }
 
-// disarm replaces each "=" before the word "pass".
+// disarm replaces each "=" that stands between the name of a method and the word "pass". Other addresses that hold "=pass",
+// such as VERP's user=passau.example, stay as they are.
 func disarm(s string) string {
 	if strings.IndexByte(s, '=') < 0 {
 		return s
@@ -241,12 +242,24 @@ func disarm(s string) string {
 		if b[i] != '=' {
 			continue
 		}
-		word := strings.TrimLeft(s[i+1:min(len(s), i+16)], ` ("\`)
-		if len(word) >= 4 && strings.EqualFold(word[:4], "pass") {
+		before := strings.ToLower(strings.TrimRight(s[max(0, i-16):i], ` )"\`))
+		after := strings.TrimLeft(s[i+1:min(len(s), i+16)], ` ("\`)
+		if len(after) >= 4 && strings.EqualFold(after[:4], "pass") && endsInMethod(before) {
 			b[i] = '?'
 		}
 	}
 	return string(b)
+}
+
+// endsInMethod reports whether a reader could take the end of s, in lower case, for a method whose result counts. A blank
+// name is one: nobody knows what a reader makes of it.
+func endsInMethod(s string) bool {
+	for _, method := range [...]string{"spf", "dkim", "dmarc", "arc", "auth", "iprev", "smime", "bimi", "sender-id", "domainkeys", "dnswl", "vbr", "rrvs", "dkim-atps", "dkim-adsp"} {
+		if strings.HasSuffix(s, method) {
+			return true
+		}
+	}
+	return s == ""
 }
 
 // sanitizeReason makes a reason printable ASCII without ";" and "=", for the sake of readers that do not know
