@@ -140,7 +140,7 @@ func (r *Run) oldestPass() int {
 func (r *Run) checkSeals() bool {
 	digests := r.chain.digests()
 	for i := len(digests); i >= 1; i-- {
-		if p := r.chain.sets[i-1].seal.verify(digests[i-1]); p != nil {
+		if p := r.chain.sets[i-1].seal.verify(digests[i-1], r.opt.MinRSABits); p != nil {
 			result := authres.Fail
 			if p.Result == authres.TempError {
 				result = authres.TempError
@@ -184,17 +184,24 @@ func clone(h hash.Hash) hash.Hash {
 }
 
 // verify checks one seal.
-func (s *seal) verify(digest []byte) *dkim.Problem {
+func (s *seal) verify(digest []byte, minRSABits int) *dkim.Problem {
 	keys, p := s.lookup.Wait()
 	if p != nil {
 		return p
 	}
+	reason := "the key is not for email with SHA-256"
 	for _, k := range keys {
-		if k.SHA256 && k.Email && k.Verify(s.algorithm, digest, s.value) {
+		switch {
+		case !k.SHA256 || !k.Email:
+		case k.Type == "rsa" && k.Bits < minRSABits:
+			reason = fmt.Sprintf("RSA key of %d bits, less than %d", k.Bits, minRSABits)
+		case k.Verify(s.algorithm, digest, s.value):
 			return nil
+		default:
+			reason = "signature mismatch"
 		}
 	}
-	return &dkim.Problem{Result: authres.Fail, Reason: "signature mismatch"}
+	return &dkim.Problem{Result: authres.Fail, Reason: reason}
 }
 
 // trust fills in what trusted sealers say about the message. Seals are trusted from the newest down to the first that

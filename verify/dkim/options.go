@@ -3,6 +3,7 @@ package dkim
 import (
 	"time"
 
+	"assay/verify/dns"
 	"assay/verify/message"
 )
 
@@ -94,10 +95,15 @@ func (o Options) skew() time.Duration { return max(o.ClockSkew, 0) }
 
 // preferred returns the domains of PreferDomains, or those of the author.
 func (o Options) preferred(h message.Header) []string {
-	if o.PreferDomains != nil {
-		return o.PreferDomains
-	}
 	var domains []string
+	for _, d := range o.PreferDomains {
+		if a, err := dns.Canonical(d); err == nil {
+			domains = append(domains, a)
+		}
+	}
+	if o.PreferDomains != nil {
+		return domains
+	}
 	for _, m := range h.Author().Mailboxes {
 		domains = append(domains, m.Domain)
 	}

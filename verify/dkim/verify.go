@@ -24,7 +24,8 @@ type Run struct {
 	preferred  []string
 }
 
-// Verify verifies the signatures of a complete message at the instant it was received.
+// Verify verifies the signatures of a complete message at the instant it was received. It relies on the resolver to end
+// with its context.
 func Verify(ctx context.Context, r dns.Resolver, m *message.Message, opt Options) []Verification {
 	b := NewBodies()
 	opt.inline = true
