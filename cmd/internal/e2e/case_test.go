@@ -124,7 +124,7 @@ func TestCases(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	r := &runner{lane: newLane(t, nil, ""), keys: newKeys(t), program: program(t, false)}
+	r := &runner{lane: newLane(t, setup{}), keys: newKeys(t), program: program(t, false)}
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { r.run(t, path) })
 	}

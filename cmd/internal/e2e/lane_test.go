@@ -28,9 +28,15 @@ type lane struct {
 	sendmail *mtatest.Sendmail
 }
 
+// A setup says how the MTAs of a lane differ from plain ones.
+type setup struct {
+	main  map[string]string // main.cf parameters of Postfix
+	times string            // Sendmail's timeouts towards the milter
+}
+
 // newLane starts the MTAs. One that is not installed is left out, loudly; where ASSAY_REQUIRE_MTA is set it fails the
-// test. Main are main.cf parameters, and mc lines for Sendmail.
-func newLane(t *testing.T, main map[string]string, mc string) *lane {
+// test.
+func newLane(t *testing.T, s setup) *lane {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("real MTAs take too long for -short")
@@ -51,12 +57,12 @@ func newLane(t *testing.T, main map[string]string, mc string) *lane {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.sink.Close() })
-	l.postfix, err = mtatest.StartPostfix(mtatest.PostfixOptions{Milter: "unix:" + l.socket(), Sink: l.sink, Main: main})
+	l.postfix, err = mtatest.StartPostfix(mtatest.PostfixOptions{Milter: "unix:" + l.socket(), Sink: l.sink, Main: s.main})
 	if available(t, err) {
 		t.Cleanup(func() { _ = l.postfix.Close() })
 	}
 	l.sendmail, err = mtatest.StartSendmail(mtatest.SendmailOptions{
-		Milter: fmt.Sprintf("inet:%d@127.0.0.1", l.port), Sink: l.sink, MC: mc})
+		Milter: fmt.Sprintf("inet:%d@127.0.0.1", l.port), Sink: l.sink, Times: s.times})
 	if available(t, err) {
 		t.Cleanup(func() { _ = l.sendmail.Close() })
 	}

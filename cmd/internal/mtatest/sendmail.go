@@ -1,6 +1,7 @@
 package mtatest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,12 +24,13 @@ type SendmailOptions struct {
 	Milter string // as in INPUT_MAIL_FILTER, such as "inet:8894@127.0.0.1"
 	Flags  string // what happens when the milter fails: "T" (the default) tempfail, "R" reject, "4" shut down, "-" pass
 	Sink   *Sink  // where everything is delivered
+	Times  string // how long the milter may take; "" is C:30s;S:30s;R:2m;E:5m
 	MC     string // further lines of the m4 file, before the mailers
 }
 
 // sendmailMC is the m4 file. Everything is relayed to the sink by a mailer that neither recodes nor cuts, before the
 // client gets its reply; the load of the machine plays no part. The arguments are the directory, the SMTP port, the
-// milter, its flags, further lines, and the port of the sink.
+// milter, its flags, further lines, the port of the sink, and the timeouts of the milter.
 const sendmailMC = `divert(0)dnl
 OSTYPE(` + "`linux'" + `)dnl
 define(` + "`confDOMAIN_NAME', `sendmail.test'" + `)dnl
@@ -57,7 +59,7 @@ FEATURE(` + "`nocanonify'" + `)dnl
 FEATURE(` + "`nouucp', `reject'" + `)dnl
 define(` + "`SMART_HOST', `sink:[127.0.0.1]'" + `)dnl
 DAEMON_OPTIONS(` + "`Name=MTA, Addr=127.0.0.1, Port=%[2]s, Family=inet'" + `)dnl
-INPUT_MAIL_FILTER(` + "`assay', `S=%[3]s, %[4]sT=C:30s;S:30s;R:2m;E:5m'" + `)dnl
+INPUT_MAIL_FILTER(` + "`assay', `S=%[3]s, %[4]sT=%[7]s'" + `)dnl
 %[5]s
 MAILER(` + "`smtp'" + `)dnl
 MAILER_DEFINITIONS
@@ -191,7 +193,8 @@ func (s *Sendmail) configure(opt SendmailOptions) error {
 	default:
 		flags = "F=" + opt.Flags + ", "
 	}
-	mc := fmt.Sprintf(sendmailMC, s.dir, portOf(s.addr), opt.Milter, flags, opt.MC, portOf(opt.Sink.Addr()))
+	mc := fmt.Sprintf(sendmailMC, s.dir, portOf(s.addr), opt.Milter, flags, opt.MC, portOf(opt.Sink.Addr()),
+		cmp.Or(opt.Times, "C:30s;S:30s;R:2m;E:5m"))
 	cf := filepath.Join(opt.Root, sendmailCF) + "/"
 	m4 := exec.Command("m4", "-D_CF_DIR_="+cf, cf+"m4/cf.m4", "-")
 	m4.Stdin = strings.NewReader(mc)
