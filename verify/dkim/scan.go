@@ -23,6 +23,8 @@ func appendRelaxed(dst, p []byte) []byte {
 	dst = dst[:o+2*len(p)+8]
 	dst[o] = p[0]
 	o++
+	// p[0] is done and serves to look back: whatever follows, p[0] and what the form so far ends in agree about being
+	// white space.
 	for len(p) > 10 {
 		before := binary.LittleEndian.Uint64(p)
 		x := binary.LittleEndian.Uint64(p[1:9])
@@ -34,33 +36,24 @@ func appendRelaxed(dst, p []byte) []byte {
 			p = p[8:]
 			continue
 		}
-		// Most others hold a line end in good order. The next word begins behind it.
 		k := bits.TrailingZeros64(odd) / 8
-		if q := p[k : k+3]; q[1] == '\r' && q[2] == '\n' && (q[0] > ' ' || q[0] == '\n') {
-			dst[o+k], dst[o+k+1] = '\r', '\n'
-			o += k + 2
+		switch q := p[k : k+3]; {
+		case q[1] == '\r' && q[2] == '\n':
+			// The next word begins behind the line end, which takes the place of white space before it.
+			w := int(white(q[0]))
+			dst[o+k-w], dst[o+k-w+1] = '\r', '\n'
+			o += k - w + 2
 			p = p[k+2:]
-			continue
-		}
-		if relaxed(before, x) {
-			o += 8
-		} else {
+		case q[1] == ' ' || q[1] == '\t':
+			dst[o+k] = ' '
+			o += k + 1 - int(white(q[0]))
+			p = p[k+1:]
+		default:
 			o = relaxInto(dst, o, p[:9])
+			p = p[8:]
 		}
-		p = p[8:]
 	}
 	return dst[:relaxInto(dst, o, p)]
-}
-
-// relaxed reports whether the octets of x are their own relaxed form. Those of before are one place further to the
-// front. It may say no where it should say yes; a LF at the beginning of x depends on what was before its CR.
-func relaxed(before, x uint64) bool {
-	tab := below(x^'\t'*ones, 1)
-	blanks := (below(before^' '*ones, 1) | below(before^'\t'*ones, 1)) & below(x, '!')
-	r := before ^ '\r'*ones
-	cr := ^((r&^highs + ^uint64(highs)) | r) // exactly the CRs
-	lf := below(x^'\n'*ones, 1) &^ cr
-	return (tab|blanks|lf)&highs == 0 && byte(x) != '\n'
 }
 
 // relaxInto writes the relaxed form of p[1:] to dst at o, where that of the octets before, up to p[0], ends. It returns
