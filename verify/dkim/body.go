@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"hash"
@@ -191,15 +192,7 @@ func (c *canonicalBody) start() {
 			c.ended = false
 		}
 	}
-	slices.SortFunc(c.marks, func(a, b *Digest) int {
-		switch {
-		case a.length < b.length:
-			return -1
-		case a.length > b.length:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(c.marks, func(a, b *Digest) int { return cmp.Compare(a.length, b.length) })
 	c.pass()
 }
 
