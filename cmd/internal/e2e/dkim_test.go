@@ -126,7 +126,7 @@ func TestLostWithoutTheMilter(t *testing.T) {
 	message := "From: a@good.example\r\nTo: b@rcpt.example\r\nSubject : hi\r\n\r\nx\r\n"
 	l.each(t, func(t *testing.T, m mtatest.MTA) {
 		for canonicalization, want := range map[string]string{"simple": "dkim=fail", "relaxed": "dkim=pass"} {
-			s := signature{Tool: "dkimpy", Key: "rsa2048", Domain: "good.example", Header: canonicalization, Body: "relaxed"}
+			s := signature{Tool: "Mail::DKIM", Key: "rsa2048", Domain: "good.example", Header: canonicalization, Body: "relaxed"}
 			reply := send(t, connect(t, m, "127.0.2.25"), between("a@good.example", "b@rcpt.example"), string(k.sign(t, s, []byte(message))), 250)
 			header, _ := fields(l.delivered(t, reply))
 			if results := strings.Join(named(header, "Authentication-Results"), ""); !strings.Contains(results, want) {

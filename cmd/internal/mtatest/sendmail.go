@@ -58,7 +58,7 @@ FEATURE(` + "`promiscuous_relay'" + `)dnl
 FEATURE(` + "`nocanonify'" + `)dnl
 FEATURE(` + "`nouucp', `reject'" + `)dnl
 define(` + "`SMART_HOST', `sink:[127.0.0.1]'" + `)dnl
-DAEMON_OPTIONS(` + "`Name=MTA, Addr=127.0.0.1, Port=%[2]s, Family=inet'" + `)dnl
+DAEMON_OPTIONS(` + "`Name=MTA, Addr=127.0.0.1, Port=%[2]s, Family=inet, Listen=250'" + `)dnl
 INPUT_MAIL_FILTER(` + "`assay', `S=%[3]s, %[4]sT=%[7]s'" + `)dnl
 %[5]s
 MAILER(` + "`smtp'" + `)dnl

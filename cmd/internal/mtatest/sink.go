@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ type Sink struct {
 
 	mu      sync.Mutex
 	mail    []Delivery
+	index   map[key][]int // positions in mail
 	changed chan struct{} // closed and renewed with every delivery
 	conns   map[net.Conn]bool
 }
@@ -30,13 +30,16 @@ type Delivery struct {
 	Data []byte // as the recipient would get it: CRLF line ends, dots undoubled
 }
 
+// A key finds deliveries: by queue identifier, or by recipient.
+type key struct{ id, to string }
+
 // NewSink starts a sink on a free port of 127.0.0.1.
 func NewSink() (*Sink, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{listener: l, changed: make(chan struct{}), conns: make(map[net.Conn]bool)}
+	s := &Sink{listener: l, index: make(map[key][]int), changed: make(chan struct{}), conns: make(map[net.Conn]bool)}
 	s.handled.Go(s.serve)
 	return s, nil
 }
@@ -65,38 +68,30 @@ func (s *Sink) All() []Delivery {
 
 // Queue returns the deliveries of the message that an MTA queued under id: none, one, or several if something delivers
 // twice. The identifier is looked for in the Received fields, where both MTAs write it.
-func (s *Sink) Queue(id string) []Delivery {
-	received := regexp.MustCompile(`\bid ` + regexp.QuoteMeta(id) + `\b`)
-	return s.find(func(d Delivery) bool {
-		header, _, _ := bytes.Cut(d.Data, []byte("\r\n\r\n"))
-		return received.Match(header)
-	})
-}
+func (s *Sink) Queue(id string) []Delivery { return s.find(key{id: id}) }
 
 // To returns the deliveries to an address.
-func (s *Sink) To(address string) []Delivery {
-	return s.find(func(d Delivery) bool { return slices.Contains(d.To, address) })
-}
+func (s *Sink) To(address string) []Delivery { return s.find(key{to: address}) }
 
 // Wait returns the first delivery of the message that an MTA queued under id, as soon as it is there.
 func (s *Sink) Wait(ctx context.Context, id string) (Delivery, error) {
-	return s.await(ctx, "queue id "+id, func() []Delivery { return s.Queue(id) })
+	return s.await(ctx, "queue id "+id, key{id: id})
 }
 
 // WaitTo is Wait for a recipient.
 func (s *Sink) WaitTo(ctx context.Context, address string) (Delivery, error) {
-	return s.await(ctx, address, func() []Delivery { return s.To(address) })
+	return s.await(ctx, address, key{to: address})
 }
 
-// await returns the first delivery that look finds.
-func (s *Sink) await(ctx context.Context, what string, look func() []Delivery) (Delivery, error) {
+// await returns the first delivery that a key finds.
+func (s *Sink) await(ctx context.Context, what string, k key) (Delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		s.mu.Lock()
 		changed := s.changed
 		s.mu.Unlock()
-		if found := look(); len(found) > 0 {
+		if found := s.find(k); len(found) > 0 {
 			return found[0], nil
 		}
 		select {
@@ -107,13 +102,13 @@ func (s *Sink) await(ctx context.Context, what string, look func() []Delivery) (
 	}
 }
 
-// find returns the deliveries that match.
-func (s *Sink) find(match func(Delivery) bool) []Delivery {
+// find returns the deliveries with a key.
+func (s *Sink) find(k key) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var found []Delivery
-	for _, d := range s.All() {
-		if match(d) {
-			found = append(found, d)
-		}
+	for _, at := range s.index[k] {
+		found = append(found, s.mail[at])
 	}
 	return found
 }
@@ -179,11 +174,34 @@ func (s *Sink) session(conn net.Conn) {
 
 // keep adds a delivery and wakes those who wait.
 func (s *Sink) keep(d Delivery) {
+	keys := make(map[key]bool)
+	for _, id := range queueIDs(d.Data) {
+		keys[key{id: id}] = true
+	}
+	for _, to := range d.To {
+		keys[key{to: to}] = true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for k := range keys {
+		s.index[k] = append(s.index[k], len(s.mail))
+	}
 	s.mail = append(s.mail, d)
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// queueIDs returns what stands behind "id" in the header of a message.
+func queueIDs(message []byte) []string {
+	header, _, _ := bytes.Cut(message, []byte("\r\n\r\n"))
+	words := strings.FieldsFunc(string(header), func(r rune) bool { return strings.ContainsRune(" \t\r\n;", r) })
+	var ids []string
+	for i := 1; i < len(words); i++ {
+		if words[i-1] == "id" {
+			ids = append(ids, words[i])
+		}
+	}
+	return ids
 }
 
 // path returns what stands in angle brackets.
