@@ -16,6 +16,7 @@ import (
 // A Run is the validation of the chain of one message, between its header and the end of its body.
 type Run struct {
 	opt     Options
+	bodies  *dkim.Bodies
 	cancel  context.CancelFunc
 	chain   *chain
 	checker *dkim.Checker
@@ -34,7 +35,7 @@ func Verify(ctx context.Context, r dns.Resolver, m *message.Message, opt Options
 // needs. It does not wait. The caller then writes the body to b and calls Finish, or gives up and calls Abort. Expiry is
 // judged at the instant at.
 func Start(ctx context.Context, r dns.Resolver, h message.Header, at time.Time, opt Options, b *dkim.Bodies) *Run {
-	run := &Run{opt: opt.withDefaults(), cancel: func() {}}
+	run := &Run{opt: opt.withDefaults(), bodies: b, cancel: func() {}}
 	if h.Count(resultsName)+h.Count(signatureName)+h.Count(sealName) == 0 {
 		run.decide(authres.None, "no ARC set")
 		return run
@@ -83,6 +84,10 @@ func (r *Run) Abort() { r.cancel() }
 // Finish waits for the keys and returns the state of the chain. The whole body must have been written.
 func (r *Run) Finish() Verification {
 	defer r.cancel()
+	if r.bodies.HeaderIncomplete() {
+		// What is left of the header says nothing about the chain, not even that there is none.
+		r.decide(authres.TempError, "the header is incomplete: %v", r.bodies.Err())
+	}
 	if r.v.Result != "" {
 		return r.v
 	}

@@ -241,6 +241,21 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
+// TestIncomplete: what a limit left of a message says nothing about the chain.
+func TestIncomplete(t *testing.T) {
+	text := newDraft().seal("a.example", "none").text()
+	for _, l := range []message.Limits{{HeaderOctets: 300}, {HeaderOctets: 10}, {Fields: 2}, {BodyOctets: 3}} {
+		m, err := message.Read(strings.NewReader(text), message.Envelope{ReceivedAt: time.Unix(1500000000, 0)}, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if v := Verify(t.Context(), zone(abc...), m, Options{}); v.Result != authres.TempError {
+			t.Errorf("%+v: %+v", l, v)
+		}
+	}
+}
+
 // TestSharedBody: DKIM and ARC hash the body once.
 func TestSharedBody(t *testing.T) {
 	m := read(t, newDraft().seal("a.example", "none").seal("b.example", "none").text())

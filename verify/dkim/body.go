@@ -7,6 +7,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"assay/verify/message"
 )
 
 // A Canonicalization is one of the two algorithms of RFC 6376 Section 3.4. The zero value is simple, the default.
@@ -125,6 +127,15 @@ func (b *Bodies) Fail(err error) {
 	if b.err == nil {
 		b.err = err
 	}
+}
+
+// Err returns what Fail was told, nil for a complete message.
+func (b *Bodies) Err() error { return b.err }
+
+// HeaderIncomplete reports whether Fail was told that a part of the header is missing, so that what is not there may
+// have been there.
+func (b *Bodies) HeaderIncomplete() bool {
+	return errors.Is(b.err, message.ErrHeaderTooLarge) || errors.Is(b.err, message.ErrTooManyFields)
 }
 
 // Sum returns the SHA-256 of the digest and the number of octets of the complete canonical body. It ends the body:

@@ -17,6 +17,7 @@ const fieldName = "dkim-signature"
 
 // A Run is the verification of the signatures of one message, between its header and the end of its body.
 type Run struct {
+	bodies     *Bodies
 	checker    *Checker
 	cancel     context.CancelFunc
 	signatures []*Signature // those that were looked at, in header order
@@ -37,7 +38,7 @@ func Verify(ctx context.Context, r dns.Resolver, m *message.Message, opt Options
 // ReadMessage reads the body of m to its end.
 func (b *Bodies) ReadMessage(m *message.Message) {
 	if err := m.Exceeded(); err != nil {
-		b.Fail(err) // the rest of the body is not there
+		b.Fail(err) // the rest is not there
 		return
 	}
 	if b.forms[0] != nil || b.forms[1] != nil {
@@ -52,10 +53,10 @@ func Start(ctx context.Context, r dns.Resolver, h message.Header, at time.Time, 
 	opt = opt.withDefaults()
 	fields := slices.Collect(h.All(fieldName))
 	if len(fields) == 0 {
-		return &Run{cancel: func() {}}
+		return &Run{bodies: b, cancel: func() {}}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	run := &Run{cancel: cancel, checker: NewChecker(ctx, r, h, at, opt, b)}
+	run := &Run{bodies: b, cancel: cancel, checker: NewChecker(ctx, r, h, at, opt, b)}
 	if len(fields) > 1 {
 		run.preferred = opt.preferred(h)
 	}
@@ -174,6 +175,11 @@ func (r *Run) Finish() []Verification {
 	if r.more > 0 {
 		reason := fmt.Sprintf("not evaluated: %d signatures beyond the first %d", r.more, len(r.signatures))
 		out = append(out, Verification{Result: authres.Policy, Reason: reason, BodyLength: -1})
+	}
+	if len(out) == 0 && r.bodies.HeaderIncomplete() {
+		// That no signature is left of a header does not mean that there was none.
+		reason := fmt.Sprintf("the header is incomplete: %v", r.bodies.Err())
+		out = append(out, Verification{Result: authres.TempError, Reason: reason, BodyLength: -1})
 	}
 	return out
 }

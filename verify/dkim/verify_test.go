@@ -324,6 +324,19 @@ func TestIncompleteBody(t *testing.T) {
 	}
 }
 
+// TestIncompleteHeader: that a limit left no signature does not mean that there was none.
+func TestIncompleteHeader(t *testing.T) {
+	text := probeHeader + signedBy(t, "example.com", "sel") + "\r\n" + probeBody
+	m, err := message.Read(strings.NewReader(text), message.Envelope{ReceivedAt: at}, message.Limits{HeaderOctets: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if vs := Verify(t.Context(), anyKey{}, m, Options{}); len(vs) != 1 || vs[0].Result != authres.TempError {
+		t.Errorf("%+v", vs)
+	}
+}
+
 // TestNoGoroutineLeft: the ordinary way leaves none either.
 func TestNoGoroutineLeft(t *testing.T) {
 	m := read(t, signedBy(t, "example.com", "a")+signedBy(t, "example.com", "b")+probeHeader+"\r\n"+probeBody, at)
