@@ -18,7 +18,7 @@ MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 all: build
 
 build:
-	$(GO) build -o dist/assay ./cmd/assay
+	CGO_ENABLED=0 $(GO) build -trimpath -o dist/assay ./cmd/assay
 
 demo:
 	@packaging/test/deps.sh demo
