@@ -18,6 +18,7 @@ var _ milter.Milter = backend{}
 // answer sends what f answers, so that go-milter has nothing to send. A write error ends the next read.
 func (b backend) answer(f func() response) (milter.Response, error) {
 	b.wire.send(b.contained(f))
+	b.release()
 	return nil, nil
 }
 

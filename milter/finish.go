@@ -49,9 +49,13 @@ func (s *session) conclude(m *milter.Modifier) {
 	}
 	if err != nil {
 		s.report(err)
-		s.finish(replyWith(replyTo(err)))
-		if !abandoned {
+		sent := s.finish(replyWith(replyTo(err)))
+		switch {
+		case abandoned: // Handle still runs; the message is settled when it returns
+		case sent != nil:
 			s.report(s.tx.settle(err))
+		default:
+			s.report(s.tx.settle(&RefusedError{replyTo(err), err}))
 		}
 		return
 	}
@@ -125,11 +129,19 @@ func (s *Server) run(ctx context.Context, a analysis) {
 			case a.result <- h:
 			case <-a.gone:
 				s.report(a.queueID, h.err)
-				s.report(a.queueID, a.tx.settle(context.Cause(ctx)))
+				s.report(a.queueID, a.tx.settle(abandonedFor(context.Cause(ctx))))
 			}
 		}()
 		h.plan, h.err = a.tx.handle(ctx, a.queueID, a.caps)
 	})
+}
+
+// abandonedFor is what the handler is told about a message that was answered while Handle still ran.
+func abandonedFor(cause error) error {
+	if errors.Is(cause, ErrOverBudget) || errors.Is(cause, ErrDraining) {
+		return &RefusedError{replyTo(cause), cause}
+	}
+	return cause // the connection was lost, and nobody answered
 }
 
 // checked returns p if the MTA can carry it out as it stands. A handler's mistake must not become half a plan.

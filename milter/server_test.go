@@ -172,8 +172,31 @@ func TestDrain(t *testing.T) {
 		for _, m := range []*wireMTA{idle, handling, arriving, enveloped, late} {
 			m.wantClosed()
 		}
-		if len(desk.done) != 2 {
-			t.Errorf("%d messages were handled", len(desk.done))
+		if len(desk.done) != 3 { // the refused one too
+			t.Errorf("the handler heard of %d messages", len(desk.done))
+		}
+	})
+}
+
+// After an early refusal neither MTA says anything about the message for as long as its client stays. A server that drains
+// does not wait for that.
+func TestDrainAfterEarlyRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := newDesk()
+		s, m := attach(t, desk, Options{Message: message.Limits{BodyOctets: 10}})
+		m.open()
+		m.envelope("a@example.org", "b@example.net")
+		m.content("", "A: 1")
+		m.write(raw('B', strings.Repeat("x", 100)))
+		m.want('y', replyBodyTempFail+"\x00")
+		start := time.Now()
+		if err := s.Shutdown(t.Context()); err != nil || time.Since(start) > 0 {
+			t.Errorf("Shutdown = %v after %v", err, time.Since(start))
+		}
+		m.wantClosed()
+		var refused *RefusedError
+		if got := desk.got(t); !errors.As(got.ended, &refused) || refused.Reply != replyBodyTempFail {
+			t.Errorf("ended with %v", got.ended)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -146,7 +147,7 @@ func (s *session) field() response {
 	s.tx.builder.AddField(name, value)
 	if err := s.tx.builder.Exceeded(); err != nil {
 		s.server.count(EventHeaderLimit, 1)
-		return s.decide(errors.Join(ErrLimit, err), replyHeaderLimit)
+		return s.decide(fmt.Errorf("%w: %w", ErrLimit, err), replyHeaderLimit)
 	}
 	return proceed()
 }
@@ -213,7 +214,7 @@ func (s *session) bodyChunk() response {
 		if s.server.opt.OnBodyLimit == LimitReject {
 			reply = replyBodyReject
 		}
-		return s.decide(errors.Join(ErrLimit, err), reply)
+		return s.decide(fmt.Errorf("%w: %w", ErrLimit, err), reply)
 	}
 	return proceed()
 }
@@ -237,18 +238,38 @@ func (s *session) receiving(what string) (r response, final bool) {
 
 // decide settles the message before its end. Whatever the MTA still sends of it gets the same answer.
 func (s *session) decide(cause error, reply string) response {
-	s.tx.reply = reply
-	s.log.Warn("message refused", "queue_id", s.macros.queueID(), "reply", reply, "reason", cause)
-	s.report(s.tx.settle(cause))
+	tx := s.tx
+	tx.reply = reply
+	tx.cancel() // nothing is looked up for a message that is refused anyway
+	if !tx.begun {
+		s.report(s.introduce())
+	}
+	s.report(tx.settle(&RefusedError{reply, cause}))
 	return replyWith(reply)
+}
+
+// introduce lets the handler know of a message that is refused before its header is complete.
+func (s *session) introduce() (err error) {
+	defer contain(&err, "session")
+	s.completeEnvelope()
+	return s.tx.begin(s.server.handler)
 }
 
 // failed settles the message after an error of our own.
 func (s *session) failed(err error) response {
 	s.report(err)
-	s.tx.reply = replyFailed
-	s.report(s.tx.settle(err))
-	return replyWith(replyFailed)
+	return s.decide(err, replyFailed)
+}
+
+// release lets a server that drains go on without a message that was refused before its end: the MTA says nothing more
+// about it for as long as its client stays. The answer must have been sent.
+func (s *session) release() {
+	if s.tx == nil || s.tx.reply == "" || !s.tx.data {
+		return
+	}
+	s.wire.Flush()
+	s.tx.data = false
+	s.server.leave()
 }
 
 // abort ends a message without an answer.

@@ -290,6 +290,10 @@ func TestMalformedHeaderPackets(t *testing.T) {
 			m.send('L', "Subject", " x")
 			m.want('y', replyMalformed+"\x00")
 			m.wantEnd('y', replyMalformed+"\x00")
+			var refused *RefusedError
+			if got := desk.got(t); !errors.As(got.ended, &refused) || !errors.Is(got.ended, ErrMalformed) || got.env.MailFrom != "a@example.org" {
+				t.Errorf("%+v ended with %v", got.env, got.ended)
+			}
 			m.deliver("next@example.org")
 			if got := desk.got(t); got.env.MailFrom != "next@example.org" || len(desk.done) != 0 {
 				t.Errorf("the handler saw %+v", got.env)
@@ -483,8 +487,8 @@ func TestLimits(t *testing.T) {
 		event  Event
 		cause  error
 	}{
-		{"header fields", manyFields, LimitTempFail, replyHeaderLimit, EventHeaderLimit, nil},
-		{"header octets", longHeader, LimitTempFail, replyHeaderLimit, EventHeaderLimit, nil},
+		{"header fields", manyFields, LimitTempFail, replyHeaderLimit, EventHeaderLimit, message.ErrTooManyFields},
+		{"header octets", longHeader, LimitTempFail, replyHeaderLimit, EventHeaderLimit, message.ErrHeaderTooLarge},
 		{"body, tempfail", longBody, LimitTempFail, replyBodyTempFail, EventBodyLimit, message.ErrBodyTooLarge},
 		{"body, reject", longBody, LimitReject, replyBodyReject, EventBodyLimit, message.ErrBodyTooLarge},
 	}
@@ -508,10 +512,10 @@ func TestLimits(t *testing.T) {
 			if n := events.of(tt.event); n != 1 {
 				t.Errorf("%s was counted %d times", tt.event, n)
 			}
-			if tt.cause != nil {
-				if got := desk.got(t); !errors.Is(got.ended, ErrLimit) || !errors.Is(got.ended, tt.cause) {
-					t.Errorf("ended with %v", got.ended)
-				}
+			var refused *RefusedError
+			got := desk.got(t)
+			if !errors.Is(got.ended, ErrLimit) || !errors.Is(got.ended, tt.cause) || !errors.As(got.ended, &refused) || refused.Reply != tt.reply {
+				t.Errorf("ended with %v", got.ended)
 			}
 			m.deliver("next@example.org")
 			if got := desk.got(t); got.ended != nil || len(desk.done) != 0 {
@@ -623,7 +627,8 @@ func TestPanicInTheSession(t *testing.T) {
 			t.Errorf("next message ended with %v", got.ended)
 		}
 	}
-	if n := events.of(EventPanic); n != 3 {
+	// Letting the handler know of the message meets the broken clock once more.
+	if n := events.of(EventPanic); n != 6 {
 		t.Errorf("%d panics were counted", n)
 	}
 }

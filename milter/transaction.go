@@ -24,6 +24,19 @@ var (
 	errProtocol   = errors.New("milter: command out of order")        // the MTA's mistake
 )
 
+// A RefusedError is what Pending.Done gets when the session itself refused the message: because of a limit, a shutdown, or
+// an error of ours. The MTA has been told.
+type RefusedError struct {
+	Reply string // complete SMTP reply, 4yz or 5yz
+	Cause error  // one of the errors above, or an error of ours
+}
+
+// Error implements the error interface.
+func (e *RefusedError) Error() string { return e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Cause }
+
 // The answers of the session itself; those of a plan come with it. None of them contains a percent sign: see plan.Reply.
 const (
 	replyFailed            = plan.DefaultReply

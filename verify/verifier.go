@@ -198,6 +198,11 @@ func (r *Run) forwarder() string {
 	return a.Sealers[len(a.Sealers)-1]
 }
 
+// Known returns the results that need neither the body nor the DNS: Author, Auth and Skipped.
+func (r *Run) Known() Results {
+	return Results{Author: r.results.Author, Auth: r.results.Auth, Skipped: r.results.Skipped}
+}
+
 // Questions returns the DNS questions of the message so far, in order.
 func (r *Run) Questions() []dns.Question { return r.memo.Questions() }
 

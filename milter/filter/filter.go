@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,8 +68,8 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 	o.Results = t.run.Finish(m)
 	scanning.Wait()
 	o.Questions = t.run.Questions()
-	if err := ctx.Err(); err != nil {
-		return o.fail("time budget of the message exceeded: %v", err)
+	if ctx.Err() != nil {
+		return o.fail("given up before the checks were finished: %v", context.Cause(ctx))
 	}
 
 	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Findings)
@@ -78,9 +79,30 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 // Done ends the message and lets the observer know. It implements milter.Pending.
 func (t *Transaction) Done(err error) {
 	t.run.Close()
+	var refused *milter.RefusedError
+	if errors.As(err, &refused) {
+		t.refuse(refused)
+		err = nil
+	}
 	if t.filter.opt.Observer != nil {
 		t.filter.opt.Observer.Observe(t.outcome, err)
 	}
+}
+
+// refuse notes that the session refused the message by itself.
+func (t *Transaction) refuse(e *milter.RefusedError) {
+	o := t.outcome
+	if o.Aborted {
+		o.Results = t.run.Known()
+		o.Elapsed = t.filter.opt.Now().Sub(t.started)
+	}
+	o.Refused, o.Aborted, o.Failure = true, false, e.Error()
+	o.Plan = plan.Plan{Verdict: plan.TempFail, Reply: e.Reply}
+	o.Decision = rules.Decision{Disposition: rules.Defer, Trust: rules.Unverified, Reason: e.Error()}
+	if strings.HasPrefix(e.Reply, "5") {
+		o.Plan.Verdict, o.Decision.Disposition = plan.Refuse, rules.Reject
+	}
+	o.Headers, o.Removed = nil, nil
 }
 
 // describe notes the shape of the message.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"assay/milter"
 	"assay/milter/headers"
 	"assay/milter/plan"
 	"assay/rules"
@@ -199,7 +200,7 @@ func TestWhateverGoesWrongDefers(t *testing.T) {
 		failure string
 	}{
 		{"rules panic", t.Context(), func() rules.Decision { panic("boom") }, granted, "panic: boom"},
-		{"out of time", cancelled, func() rules.Decision { return deliver }, granted, "time budget"},
+		{"out of time", cancelled, func() rules.Decision { return deliver }, granted, "given up"},
 		{"not granted", t.Context(), func() rules.Decision { return deliver }, plan.Capabilities{AddHeaders: true}, "did not grant"},
 		{"zero decision", t.Context(), func() rules.Decision { return rules.Decision{} }, granted, ""},
 		{"invalid field", t.Context(), func() rules.Decision {
@@ -279,7 +280,13 @@ func TestObserverHearsOfEveryMessageOnce(t *testing.T) {
 	p.Done(nil)
 	gone := errors.New("connection lost")
 	f.Begin(t.Context(), &m.Envelope, m.Header).Done(gone)
-	if len(rec.seen) != 2 || rec.seen[0].Aborted || !rec.seen[1].Aborted || rec.errs[1] != gone || rec.seen[0].Parts != 1 {
+	refused := &milter.RefusedError{Reply: "550 5.6.0 no", Cause: milter.ErrLimit}
+	f.Begin(t.Context(), &m.Envelope, m.Header).Done(refused)
+	if o := rec.seen[2]; !o.Refused || o.Aborted || o.Decision.Disposition != rules.Reject || o.Plan.Text() != refused.Reply ||
+		rec.errs[2] != nil || len(o.Results.Author.Mailboxes) != 1 {
+		t.Errorf("refused: %+v, %v", o, rec.errs[2])
+	}
+	if len(rec.seen) != 3 || rec.seen[0].Aborted || !rec.seen[1].Aborted || rec.errs[1] != gone || rec.seen[0].Parts != 1 {
 		t.Errorf("%+v %v", rec.seen, rec.errs)
 	}
 }

@@ -29,6 +29,7 @@ type Outcome struct {
 	Questions []dns.Question      // DNS questions of this message, in order
 	Elapsed   time.Duration       // from Begin to the plan
 	Failure   string              // internal error because of which the message was deferred, "" for none
+	Refused   bool                // by the protocol layer: a limit, a shutdown or an error; Results may be empty
 	Aborted   bool                // the client or the MTA gave up before the message was complete
 }
 
