@@ -6,6 +6,7 @@
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 GO    := go
+# How to become root: not at all for root.
 SUDO  := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -E env PATH="$$PATH:/usr/local/go/bin:/usr/sbin:/sbin")
 # Packages whose tests run MTAs, which only root can. They take minutes; all others take seconds.
 SLOW  := ./cmd/internal/mtatest ./cmd/internal/e2e

@@ -3,6 +3,8 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -193,5 +195,45 @@ func TestDebianChroot(t *testing.T) {
 	must(t, err)
 	if found := claims(got.Data); len(found) != 1 || !strings.Contains(found[0], "postfix.test") {
 		t.Errorf("%q; the authserv-id should be the MTA's own name", found)
+	}
+}
+
+// TestIPv6ClientOfSendmail: Sendmail writes "IPv6:" in front of the address, which go-milter cannot read.
+func TestIPv6ClientOfSendmail(t *testing.T) {
+	sink, err := mtatest.NewSink()
+	must(t, err)
+	t.Cleanup(func() { _ = sink.Close() })
+	ports := make([]int, 2)
+	for i := range ports {
+		ports[i], err = mtatest.FreePort()
+		must(t, err)
+	}
+	address := fmt.Sprintf("[::1]:%d", ports[0])
+	if l, err := net.Listen("tcp", address); err != nil {
+		t.Skipf("NOT TESTED: this machine has no IPv6: %v", err)
+	} else {
+		_ = l.Close()
+	}
+	m, err := mtatest.StartSendmail(mtatest.SendmailOptions{Milter: fmt.Sprintf("inet:%d@127.0.0.1", ports[1]), Sink: sink,
+		MC: fmt.Sprintf("DAEMON_OPTIONS(`Name=MTA6, Addr=::1, Port=%d, Family=inet6')dnl", ports[0])})
+	if !available(t, err) {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	resolver := dnstest.New(t, `client.example. TXT "v=spf1 ip6:::1 -all"`, dnstest.Options{})
+	d, err := mtatest.StartDaemon(program(t, false), fmt.Sprintf(
+		"format: 1\nlisten: {milter: \"inet:127.0.0.1:%d\"}\nresolver: {servers: [%q]}\n", ports[1], resolver.Addr()), "")
+	must(t, err)
+	t.Cleanup(func() { _ = d.Close() })
+	c, err := mtatest.Dial(address, netip.Addr{})
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	must(t, c.Expect(250, "EHLO client.example"))
+	reply := send(t, c, between("a@client.example", "b@rcpt.example"), plain, 250)
+	got, err := sink.Wait(t.Context(), reply.QueueID())
+	must(t, err)
+	found := strings.Join(claims(got.Data), "")
+	if !strings.Contains(found, "spf=pass") || !strings.Contains(found, `policy.iprev="::1"`) {
+		t.Error(found)
 	}
 }

@@ -46,10 +46,6 @@ define(` + "`confREFUSE_LA', `100000'" + `)dnl
 define(` + "`confTO_IDENT', `0'" + `)dnl
 define(` + "`confEIGHT_BIT_HANDLING', `pass8'" + `)dnl
 define(` + "`confPRIVACY_FLAGS', `noetrn'" + `)dnl
-define(` + "`confSERVER_CERT', `%[1]s/tls.pem'" + `)dnl
-define(` + "`confSERVER_KEY', `%[1]s/tls.pem'" + `)dnl
-define(` + "`confCACERT', `%[1]s/tls.pem'" + `)dnl
-define(` + "`confCACERT_PATH', `%[1]s'" + `)dnl
 define(` + "`confMILTER_LOG_LEVEL', `9'" + `)dnl
 FEATURE(` + "`no_default_msa'" + `)dnl
 FEATURE(` + "`accept_unresolvable_domains'" + `)dnl
@@ -161,9 +157,6 @@ func (s *Sendmail) Queue() ([]Queued, error) {
 // start writes the configuration and runs the daemon.
 func (s *Sendmail) start(opt SendmailOptions) error {
 	if err := os.Mkdir(filepath.Join(s.dir, "queue"), 0o700); err != nil {
-		return err
-	}
-	if err := writeCertificate(filepath.Join(s.dir, "tls.pem"), "sendmail.test"); err != nil {
 		return err
 	}
 	if err := s.configure(opt); err != nil {
