@@ -58,7 +58,7 @@ func trust(r verify.Results) Trust {
 		return Unverified
 	case r.DMARC.Result == authres.Pass && r.Author.Problem == "", vouched(r):
 		return Authenticated
-	case r.DMARC.Result == authres.Fail && r.DMARC.Published != dmarc.PolicyNone:
+	case r.DMARC.Result == authres.Fail && r.DMARC.Policy != dmarc.PolicyNone:
 		return Forged
 	case r.Author.Problem != "":
 		return Suspicious

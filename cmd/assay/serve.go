@@ -149,6 +149,9 @@ func (d *daemon) run(ctx context.Context) error {
 	log.SetOutput(milter.LogWriter(d.log))
 	defer log.SetOutput(os.Stderr)
 
+	if err := message.CheckSpool(messageLimits(d.started)); err != nil {
+		return fmt.Errorf("messages above limits.memory could not be kept (see TMPDIR): %w", err)
+	}
 	listeners, err := d.listen(ctx)
 	if err != nil {
 		return err

@@ -103,6 +103,8 @@ func (s snippet) sendmail() string {
 	if s.listener.Network == "unix" {
 		b.WriteString("dnl Sendmail demands that no directory of the path is writable by group or others.\n")
 	}
+	b.WriteString("dnl Mail of programs on this host comes from the loopback interface. To have it delivered unchecked set in\n")
+	b.WriteString("dnl assay.yaml: trust: {networks: [127.0.0.0/8, \"::1/128\"]}\n")
 	fmt.Fprintf(&b, "INPUT_MAIL_FILTER(`assay', `S=%s, F=T, T=C:30s;S:30s;R:2m;E:5m')dnl\n", s.sendmailAddress())
 	return b.String()
 }

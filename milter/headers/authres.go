@@ -1,6 +1,7 @@
 package headers
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -35,19 +36,18 @@ func (o Options) AuthenticationResults(s Subject) (rules.HeaderField, error) {
 }
 
 // authservID returns the configured authserv-id or the name of the MTA. Mail clients trust a field whose id is not a
-// dotted name although they were told whom to trust, so a bare host name is completed.
+// dotted name although they were told whom to trust, so a bare host name is completed, and what is no host
+// name, such as an address literal, is replaced.
 func (o Options) authservID(env *message.Envelope) string {
-	id := o.AuthservID
-	if id == "" {
-		id = strings.ToLower(strings.TrimSuffix(env.ReceiverMTA, "."))
+	const unnamed = "localhost.localdomain"
+	name := cmp.Or(o.AuthservID, env.ReceiverMTA, unnamed)
+	if !strings.Contains(name, ".") {
+		name += ".localdomain"
 	}
-	switch {
-	case id == "":
-		return "localhost.localdomain"
-	case !strings.Contains(id, "."):
-		return id + ".localdomain"
+	if id, ok := authres.CanonicalID(name); ok {
+		return id
 	}
-	return id
+	return unnamed
 }
 
 // clauses lists the results in the order clients expect: SPF, DKIM, DMARC, ARC, iprev.

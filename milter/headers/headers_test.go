@@ -98,6 +98,10 @@ func TestAuthservID(t *testing.T) {
 		{"mx.example.org", "mail.example.com", "mx.example.org"},
 		{"", "mailhost", "mailhost.localdomain"},
 		{"", "", "localhost.localdomain"},
+		{"", "[192.0.2.1]", "localhost.localdomain"},
+		{"", "192.0.2.1", "localhost.localdomain"},
+		{"", "a..b", "localhost.localdomain"},
+		{"", "müller.example", "xn--mller-kva.example"},
 	} {
 		env := &message.Envelope{ReceiverMTA: tt.mta}
 		if got := (Options{AuthservID: tt.config}).authservID(env); got != tt.want {
@@ -173,7 +177,7 @@ func TestSummary(t *testing.T) {
 				if i == 0 {
 					line = f.Name + ": " + line
 				}
-				if len(line) > 98 {
+				if len(line) > 76 {
 					t.Errorf("%s: line of %d octets: %q", tt.name, len(line), line)
 				}
 			}

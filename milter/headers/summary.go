@@ -2,7 +2,6 @@ package headers
 
 import (
 	"fmt"
-	"mime"
 	"strings"
 
 	"assay/rules"
@@ -100,12 +99,51 @@ func sentence(s Subject) phrase {
 	return sayUnknown
 }
 
-// encode writes text as a header value: as it is when it is ASCII, else as encoded words (RFC 2047), folded.
+// maxEncodedLine bounds a line that holds an encoded word (RFC 2047 Section 2).
+const maxEncodedLine = 76
+
+// encode writes text as a header value behind a field name that takes used octets: as it is when it is ASCII, else as
+// encoded words (RFC 2047), folded.
 func encode(text string, used int) string {
-	if encoded := mime.QEncoding.Encode("utf-8", text); encoded != text {
-		// mime separates encoded words by a blank; readers drop that blank, so each may stand on a line of its own.
-		return strings.ReplaceAll(encoded, "?= =?", "?=\n =?")
+	if strings.IndexFunc(text, func(r rune) bool { return r > 0x7e || r < ' ' }) < 0 {
+		return foldWords(text, used)
 	}
+	const open, closing = "=?utf-8?q?", "?="
+	var b strings.Builder
+	room := 0 // octets that still fit into the open encoded word; none is open
+	for i, r := range text {
+		q := encodeQ(r)
+		if len(q) > room {
+			if i > 0 {
+				b.WriteString(closing + "\n ")
+				used = 1
+			}
+			b.WriteString(open)
+			room = maxEncodedLine - used - len(open) - len(closing)
+		}
+		b.WriteString(q)
+		room -= len(q)
+	}
+	return b.String() + closing
+}
+
+// encodeQ is one character in the "Q" encoding (RFC 2047 Section 4.2), all of its octets, so that no word splits it.
+func encodeQ(r rune) string {
+	if r == ' ' {
+		return "_"
+	}
+	if r > ' ' && r < 0x7f && !strings.ContainsRune("=?_", r) {
+		return string(r)
+	}
+	var b strings.Builder
+	for _, c := range []byte(string(r)) {
+		fmt.Fprintf(&b, "=%02X", c)
+	}
+	return b.String()
+}
+
+// foldWords breaks text at blanks, so that lines stay below 78 octets.
+func foldWords(text string, used int) string {
 	var b strings.Builder
 	for i, w := range strings.Split(text, " ") {
 		switch {

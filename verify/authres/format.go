@@ -33,7 +33,7 @@ var (
 // what does not belong there is replaced, see sanitize. Everything else is validated, and an error means that the caller
 // passed something no header may hold.
 func (h Header) Format() (string, error) {
-	id, ok := canonicalID(h.ID)
+	id, ok := CanonicalID(h.ID)
 	if !ok {
 		return "", fmt.Errorf("%w: %q is not a dotted host name", ErrID, h.ID)
 	}

@@ -11,7 +11,7 @@ import (
 // Section 2.3.2.4).
 func SameID(a, b string) bool { return foldID(a) == foldID(b) }
 
-// foldID is the form in which authserv-ids are compared. Unlike canonicalID it takes anything.
+// foldID is the form in which authserv-ids are compared. Unlike CanonicalID it takes anything.
 func foldID(id string) string {
 	id = strings.Trim(id, " \t\r\n")
 	if !isASCII(id) {
@@ -22,10 +22,10 @@ func foldID(id string) string {
 	return strings.ToLower(strings.TrimSuffix(id, "."))
 }
 
-// canonicalID returns id in lower case, with A-labels and without the final dot, and whether it is a dotted host name.
+// CanonicalID returns id in lower case, with A-labels and without the final dot, and whether it is a dotted host name.
 // A name without a dot is refused, although RFC 8601 allows it: clients exist that take a field for their own server's
 // when its authserv-id has none.
-func canonicalID(id string) (string, bool) {
+func CanonicalID(id string) (string, bool) {
 	s := foldID(id)
 	if len(s) > 253 || !isDotted(s, isLabelByte) || strings.IndexByte(s, '.') < 0 {
 		return "", false
@@ -56,7 +56,7 @@ func Identify(value string) (id string, ok bool) {
 	}
 	s = strings.TrimLeft(s, " \t")
 	if name, _, found := strings.Cut(s, ";"); found {
-		if id, valid := canonicalID(name); valid && strings.EqualFold(id, name) { // as it stands there
+		if id, valid := CanonicalID(name); valid && strings.EqualFold(id, name) { // as it stands there
 			return id, true
 		}
 	}

@@ -91,7 +91,7 @@ func (l *KeyLookup) run(r dns.Resolver, opt Options) {
 		l.err = permerror("no key at %s", l.name)
 	default:
 		// Whatever is not a definite answer may be different next time.
-		l.err = problem(authres.TempError, "lookup of key %s failed: %v", l.name, err)
+		l.err = problem(authres.TempError, "lookup of key %s failed: %s", l.name, dns.Why(err))
 	}
 }
 

@@ -78,8 +78,8 @@ func (d *discoverer) query(ctx context.Context, domain string) (l lookup) {
 		l.exists = true // a name below it does
 		return l
 	case err != nil:
-		d.note("TXT %s: %v", name, err)
-		l.err = fmt.Errorf("no answer for TXT %s: %w", name, err)
+		d.note("TXT %s: %s", name, dns.Why(err))
+		l.err = &unanswered{name, err}
 		return l
 	}
 	l.exists = true
@@ -246,3 +246,15 @@ func (l listed) applicable(ctx context.Context, author string) (*finding, error)
 	at := l.at(ctx, org)
 	return at.found, at.err
 }
+
+// An unanswered is a question for a record that has no answer now.
+type unanswered struct {
+	name string
+	err  error
+}
+
+// Error implements the error interface.
+func (u *unanswered) Error() string { return "TXT " + u.name + ": " + dns.Why(u.err) }
+
+// Unwrap returns the resolver's error.
+func (u *unanswered) Unwrap() error { return u.err }

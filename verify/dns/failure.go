@@ -21,18 +21,24 @@ type Failure struct {
 
 // Error returns one line of printable ASCII. It may be shown to everyone: Detail is not in it.
 func (f *Failure) Error() string {
-	var b strings.Builder
-	b.WriteString("dns: ")
-	b.WriteString(f.Type)
-	b.WriteString(" of ")
-	b.WriteString(f.Name)
-	b.WriteString(": ")
-	b.WriteString(strings.TrimPrefix(f.Class.Error(), "dns: "))
+	return "dns: " + f.Type + " of " + f.Name + ": " + f.why()
+}
+
+// why is the failure without the question.
+func (f *Failure) why() string {
+	text := strings.TrimPrefix(f.Class.Error(), "dns: ")
 	if f.Cause != "" {
-		b.WriteString(": ")
-		b.WriteString(f.Cause)
+		text += ": " + f.Cause
 	}
-	return b.String()
+	return text
+}
+
+// Why returns what err says without the question it was the answer to, for texts that name the question themselves.
+func Why(err error) string {
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return f.why()
+	}
+	return err.Error()
 }
 
 // Unwrap returns the class.

@@ -45,7 +45,7 @@ func (c *check) run(ctx context.Context) Verification {
 		// an answer without records.
 		return c.end(authres.PermError, "no usable PTR record is published for the address")
 	case err != nil:
-		return c.end(authres.TempError, "the PTR records could not be looked up: "+err.Error())
+		return c.end(authres.TempError, "the PTR records could not be looked up: "+dns.Why(err))
 	}
 	names := c.choose(ptr.Records)
 	if len(names) == 0 {

@@ -80,3 +80,13 @@ func (b *body) close() error {
 	}
 	return nil
 }
+
+// CheckSpool tries whether bodies above l.Memory can be spooled, so that a program finds out before the first large
+// message does.
+func CheckSpool(l Limits) error {
+	var b body
+	if err := b.append([]byte{0}, 0, l.TempDir); err != nil {
+		return err
+	}
+	return b.close()
+}

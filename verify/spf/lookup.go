@@ -35,7 +35,7 @@ func lookup[T any](ctx context.Context, e *evaluation, qtype, name string,
 		return nil, tempError(ctx.Err(), "%s while asking for %s %s", unfinished(ctx.Err()), quoteName(name), qtype)
 	}
 	e.stepAnswer(qtype, name, 0, err)
-	return nil, tempError(err, "%s %s: %v", quoteName(name), qtype, err)
+	return nil, tempError(err, "%s %s: %s", quoteName(name), qtype, dns.Why(err))
 }
 
 func tempError(cause error, format string, args ...any) *stop {

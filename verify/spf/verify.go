@@ -27,7 +27,7 @@ func Verify(ctx context.Context, r dns.Resolver, in Input, opt Options) Verifica
 		return v
 	}
 	if !in.IP.IsValid() {
-		v.Result, v.Reason = authres.PermError, "the client's address is not known"
+		v.Result, v.Reason = authres.TempError, "the client's address is not known"
 		return v
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opt.Timeout)

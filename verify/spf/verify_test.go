@@ -138,7 +138,7 @@ func TestClientAddress(t *testing.T) {
 		}
 	}
 	v := Verify(t.Context(), z, Input{MailFrom: "user@example.com"}, Options{})
-	if v.Result != authres.PermError || v.Reason == "" {
+	if v.Result != authres.TempError || v.Reason == "" {
 		t.Errorf("without an address: %+v", v)
 	}
 }

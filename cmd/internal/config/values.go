@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"assay/milter"
+	"assay/verify/authres"
 	"assay/verify/dns"
 )
 
@@ -123,14 +124,14 @@ func authservID() scalar[string] {
 		if name, version, found := strings.Cut(text, " "); found && isDigits(strings.TrimSpace(version)) {
 			return "", fmt.Errorf("must not carry a version number (did you mean %q?)", name)
 		}
-		name, err := dns.Canonical(text)
-		if err != nil {
-			return "", errors.New("is not a host name such as mx.example.com")
-		}
-		if !strings.Contains(name, ".") {
+		name, ok := authres.CanonicalID(text)
+		switch {
+		case ok:
+			return name, nil
+		case !strings.Contains(text, "."):
 			return "", errors.New("must be a full host name with a dot, such as mx.example.com")
 		}
-		return name, nil
+		return "", errors.New("is not a host name such as mx.example.com")
 	}}
 }
 

@@ -57,7 +57,9 @@ func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 		l.problem("error", errorText(err))
 		return l.attrs
 	}
-	l.results(o.Results)
+	if !o.Refused {
+		l.results(o.Results)
+	}
 	l.decision(o, err)
 	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
 		slog.Int64("ms", o.Elapsed.Milliseconds()))

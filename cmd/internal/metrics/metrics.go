@@ -132,7 +132,9 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 		m.panics.Inc()
 	}
 	m.panics.Add(float64(len(o.Results.Faults)))
-	m.observeResults(o)
+	if !o.Refused {
+		m.observeResults(o)
+	}
 }
 
 // observeResults counts the result of every method.
@@ -155,7 +157,7 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 	m.result("dmarc", r.DMARC.Result)
 	m.result("iprev", r.IPRev.Result)
 	for _, q := range o.Questions {
-		if strings.Contains(q.Err, dns.ErrBudget.Error()) {
+		if strings.Contains(q.Err, strings.TrimPrefix(dns.ErrBudget.Error(), "dns: ")) {
 			m.limits.WithLabelValues("dns").Inc()
 			return
 		}
