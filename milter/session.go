@@ -99,13 +99,13 @@ func (s *session) greet() response {
 
 // mail starts a message. Sendmail sends no ABORT between messages, so it also ends the one before.
 func (s *session) mail() response {
+	path, args := parsePath(s.wire.payload()) // settle gives back the memory of the packet
 	s.settle(ErrAborted)
 	s.macros.forget(strings.TrimPrefix(messageStages, "M"))
 	s.macros.event(byte(milter.CodeMail))
 	if s.server.draining() {
 		return replyWith(replyDraining)
 	}
-	path, args := parsePath(s.wire.payload())
 	s.tx = newTransaction(s.server.ctx, s.server.opt.Message, path, args)
 	return proceed()
 }

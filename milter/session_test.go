@@ -653,3 +653,21 @@ func TestHandlersMistakes(t *testing.T) {
 		}
 	})
 }
+
+// Sendmail sends no ABORT after a refusal in the middle of a body: the next MAIL ends the message, and with it gives back
+// the memory of the packet it came in.
+func TestMailAfterLargePackets(t *testing.T) {
+	desk := newDesk()
+	m := connectTo(t, desk, Options{Message: message.Limits{BodyOctets: 50_000}})
+	m.envelope("a@example.org", "b@example.net")
+	m.content("", "From: a@example.org")
+	m.write(raw('B', strings.Repeat("x", 60_000)))
+	m.want('y', replyBodyTempFail+"\x00")
+	if got := desk.got(t); !errors.Is(got.ended, ErrLimit) {
+		t.Errorf("ended with %v", got.ended)
+	}
+	m.deliver("next@example.org")
+	if got := desk.got(t); got.ended != nil || got.env.MailFrom != "next@example.org" {
+		t.Errorf("%q ended with %v", got.env.MailFrom, got.ended)
+	}
+}
