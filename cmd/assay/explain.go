@@ -76,6 +76,9 @@ func (a *app) set(s *scene, flags *pflag.FlagSet) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.zone == "" && flags.Changed("dns") { // an unset shell variable must not ask the real DNS
+		return nil, usageError{errors.New("--dns needs the name of a zone file")}
+	}
 	st := &stage{config: loaded.Config}
 	if st.envelope, err = a.envelope(s); err != nil {
 		return nil, usageError{err}
