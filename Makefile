@@ -6,7 +6,7 @@
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 GO    := go
-# How to become root: not at all for root.
+# How an ordinary user runs an MTA; root just does.
 SUDO  := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -E env PATH="$$PATH:/usr/local/go/bin:/usr/sbin:/sbin")
 # Packages whose tests run MTAs, which only root can. They take minutes; all others take seconds.
 SLOW  := ./cmd/internal/mtatest ./cmd/internal/e2e
@@ -14,24 +14,29 @@ FAST   = $(shell $(GO) list ./... | grep -v -e /internal/mtatest$$ -e /internal/
 # On Debian a missing MTA is a failure, not a skipped test.
 MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 
-.PHONY: all build demo test lint fast race e2e deps clean
+.PHONY: all build demo test lint fast race e2e deps root clean
 
 all: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o dist/assay ./cmd/assay
 
-demo:
+demo: root
 	@packaging/test/deps.sh demo
 	@$(GO) build -buildvcs=false -o dist/demo/assay ./cmd/assay
 	@$(GO) build -buildvcs=false -o dist/demo/demo ./cmd/demo
 	@$(SUDO) dist/demo/demo -assay dist/demo/assay
 
-test: deps
+test: root deps
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory fast
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory e2e
+
+# An MTA changes its identity when it delivers. Better to say so now than in the middle.
+root:
+	@[ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1 || \
+		{ echo "Only root can run an MTA, and there is no sudo here. Run make as root." >&2; exit 1; }
 
 deps:
 	@packaging/test/deps.sh test
@@ -48,7 +53,7 @@ race:
 	$(GO) test -race -short $(FAST)
 
 # The program is built here, by the user who owns the tree; the tests run it as root.
-e2e:
+e2e: root
 	@$(GO) build -buildvcs=false -o dist/test/assay ./cmd/assay
 	@$(GO) build -buildvcs=false -race -o dist/test/assay-race ./cmd/assay
 	ASSAY_BINARY=$(CURDIR)/dist/test/assay ASSAY_RACE_BINARY=$(CURDIR)/dist/test/assay-race $(MTAS) \

@@ -62,7 +62,7 @@ smtp_tls_security_level = none
 milter_default_action = tempfail
 `
 
-// plainMaster is master.cf behind the smtpd line. The second %[1]s is whether cleanup is in a chroot.
+// plainMaster is master.cf behind the smtpd line. The argument says whether cleanup is in a chroot, y or n.
 const plainMaster = `pickup unix n - n 60 1 pickup
 cleanup unix n - %[1]s - 0 cleanup
 qmgr unix n - n 300 1 qmgr
