@@ -287,7 +287,9 @@ func readAddress(rr mdns.RR) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// readMX leaves out exchangers that are no host names. The root is the null MX: RFC 7505.
+// readMX leaves out exchangers with octets in a label that a name written as text cannot have, such as dots and blanks.
+// Others need not be host names: RFC 7208 Section 7.1 lets a policy name any visible character, and what its "mx" finds
+// is then asked for as it is. The root is the null MX: RFC 7505.
 func readMX(rr mdns.RR) (MX, bool) {
 	mx, ok := rr.(*mdns.MX)
 	if !ok {
@@ -296,8 +298,19 @@ func readMX(rr mdns.RR) (MX, bool) {
 	if mx.Mx == "." {
 		return MX{Preference: mx.Preference}, true
 	}
-	h, ok := host(mx.Mx)
-	return MX{Host: h, Preference: mx.Preference}, ok
+	h := fold(mx.Mx)
+	return MX{Host: h, Preference: mx.Preference}, isVisible(h)
+}
+
+// isVisible reports whether a name, written the way the DNS library does, has visible characters only, none of them
+// escaped.
+func isVisible(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if name[i] <= ' ' || name[i] > '~' || name[i] == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // readPTR leaves out names that are no host names.

@@ -152,6 +152,7 @@ func TestStubOtherTypes(t *testing.T) {
 	s := &script{replies: map[string]*mdns.Msg{
 		"mx.example. MX": reply(t, 0, "mx.example. MX 20 B.example.", "mx.example. MX 10 a.example.",
 			"mx.example. MX 5 bad\\.dot.example.", "mx.example. MX 20 aa.example.", "mx.example. MX 0 ."),
+		"oddmx.example. MX":            reply(t, 0, "oddmx.example. MX 5 Foo:bar/baz.example."),
 		"badmx.example. MX":            reply(t, 0, "badmx.example. MX 5 nul\\000.example."),
 		"four.example. A":              reply(t, 0, "four.example. A 192.0.2.1", "four.example. AAAA 2001:db8::1"),
 		"six.example. AAAA":            reply(t, 0, "six.example. AAAA ::ffff:192.0.2.1"),
@@ -178,6 +179,8 @@ func TestStubOtherTypes(t *testing.T) {
 	if len(mx.Records) != cap(mx.Records) {
 		t.Errorf("room for %d records behind %d", cap(mx.Records), len(mx.Records))
 	}
+	mx, err = r.LookupMX(ctx, "oddmx.example")
+	check("oddmx", mx.Records, err, "[5 foo:bar/baz.example.]", nil)
 	mx, err = r.LookupMX(ctx, "badmx.example")
 	check("badmx", mx.Records, err, "[]", ErrNotFound)
 	_, err = r.LookupMX(ctx, "refused.example")
