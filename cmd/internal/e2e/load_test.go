@@ -42,7 +42,7 @@ func TestLoad(t *testing.T) {
 			wait.Wait()
 			took := time.Since(began)
 			t.Logf("%d messages of %d clients in %v", clients*messages, clients, took)
-			if after := settle(t, d, address, before.goroutines); after.goroutines > before.goroutines || after.files > before.files {
+			if after := settle(t, d, address, before.goroutines); after.goroutines > before.goroutines+slack || after.files > before.files+slack {
 				t.Errorf("before %+v, after %+v", before, after)
 			}
 		})
@@ -92,6 +92,10 @@ func (l *lane) client(t *testing.T, m mtatest.MTA, i, messages int) {
 		}
 	}
 }
+
+// slack is what a program may hold more than before: idle connections to the DNS and to the reader of the metrics come
+// and go. What is left behind per client would be 200, and per message 2,000.
+const slack = 5
 
 // A footprint is what a program holds.
 type footprint struct{ goroutines, files int }
