@@ -1,5 +1,6 @@
 // Package arc validates the Authenticated Received Chain: what did earlier intermediaries say about this message, and
-// is their chain of custody unbroken? It can be removed as a whole: ARC is being made historic.
+// is their chain of custody unbroken? A Sealer adds this host to the chain. The package can be removed as a whole, and
+// sealing (seal.go, sealer.go) by itself: ARC is being made historic.
 //
 // RFC 8617.
 package arc
