@@ -73,7 +73,7 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 	}
 
 	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Findings)
-	return t.filter.plan(o, m.Header, caps)
+	return t.filter.plan(o, m, caps)
 }
 
 // Done ends the message and lets the observer know. It implements milter.Pending.
@@ -102,7 +102,7 @@ func (t *Transaction) refuse(e *milter.RefusedError) {
 	if strings.HasPrefix(e.Reply, "5") {
 		o.Plan.Verdict, o.Decision.Disposition = plan.Refuse, rules.Reject
 	}
-	o.Headers, o.Removed = nil, nil
+	o.Headers, o.Removed, o.Unsealed = nil, nil, ""
 }
 
 // describe notes the shape of the message.
@@ -142,9 +142,9 @@ func (f *Filter) scan(ctx context.Context, m *message.Message) []scan.Finding {
 }
 
 // plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.
-func (f *Filter) plan(o *Outcome, header message.Header, caps plan.Capabilities) plan.Plan {
+func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) plan.Plan {
 	d := &o.Decision
-	removed, err := f.opt.Headers.Removals(&o.Envelope, header, o.Results.Skipped)
+	removed, err := f.opt.Headers.Removals(&o.Envelope, m.Header, o.Results.Skipped)
 	if errors.Is(err, headers.ErrTooMany) {
 		*d = rules.Decision{Disposition: rules.Reject, Trust: rules.Forged, Reason: err.Error(),
 			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged trust header fields"}}
@@ -162,7 +162,7 @@ func (f *Filter) plan(o *Outcome, header message.Header, caps plan.Capabilities)
 	if err != nil {
 		return o.fail("%v", err)
 	}
-	return p
+	return f.seal(o, m, p, caps)
 }
 
 // edits lists the modifications of a message that is delivered: forged fields out, our own in, the

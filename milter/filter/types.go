@@ -10,6 +10,7 @@ import (
 	"assay/rules"
 	"assay/scan"
 	"assay/verify"
+	"assay/verify/arc"
 	"assay/verify/dns"
 	"assay/verify/message"
 )
@@ -28,6 +29,7 @@ type Outcome struct {
 	Removed   []headers.Removal   // inbound fields that are taken out
 	Questions []dns.Question      // DNS questions of this message, in order
 	Elapsed   time.Duration       // from Begin to the plan
+	Unsealed  string              // why the message got no ARC set although there is a sealer, "" otherwise
 	Failure   string              // internal error because of which the message was deferred, "" for none
 	Refused   bool                // by the protocol layer: a limit, a shutdown or an error; Results may be empty
 	Aborted   bool                // the client or the MTA gave up before the message was complete
@@ -50,6 +52,7 @@ type Options struct {
 	Scanners []scan.Scanner
 	Rules    Decider
 	Headers  headers.Options
+	Sealer   *arc.Sealer      // nil for none
 	Observer Observer         // nil for none
 	Now      func() time.Time // measures Elapsed; nil means time.Now
 }

@@ -27,12 +27,17 @@ const maxReason = 120
 // AuthenticationResults builds the one Authentication-Results field of a message (RFC 8601). When no check applied it
 // says "none".
 func (o Options) AuthenticationResults(s Subject) (rules.HeaderField, error) {
-	h := authres.Header{ID: o.authservID(s.Envelope), Clauses: clauses(s.Envelope, s.Results)}
-	value, err := h.Format()
+	value, err := o.Results(s).Format()
 	if err != nil {
 		return rules.HeaderField{}, fmt.Errorf("headers: %w", err)
 	}
 	return rules.HeaderField{Name: "Authentication-Results", Value: value}, nil
+}
+
+// Results returns what the Authentication-Results field of a message says. Others than AuthenticationResults need it to
+// say the same in another field.
+func (o Options) Results(s Subject) authres.Header {
+	return authres.Header{ID: o.authservID(s.Envelope), Clauses: clauses(s.Envelope, s.Results)}
 }
 
 // authservID returns the configured authserv-id or the name of the MTA. Mail clients trust a field whose id is not a

@@ -16,33 +16,53 @@ func Apply(p Plan, m *message.Message, w io.Writer) error {
 		return fmt.Errorf("plan: the message is refused: %s", p.replyText())
 	}
 	var head bytes.Buffer
-	for i := len(p.Ops) - 1; i >= 0; i-- {
-		if o := p.Ops[i]; o.Kind == InsertHeader {
-			writeField(&head, o.Name, o.Value)
-		}
-	}
-	edits := p.edits()
-	for _, f := range m.Header {
-		op, found := edits[occurrence{strings.ToLower(f.Name), f.Nth}]
-		switch {
-		case !found:
-			head.Write(f.Raw)
-		case op.Kind == ChangeHeader:
-			writeField(&head, f.Name, op.Value)
-		}
+	for _, f := range p.Header(m.Header) {
+		head.Write(f.Raw)
 	}
 	head.WriteString("\r\n")
 	if _, err := head.WriteTo(w); err != nil {
 		return err
 	}
+	_, err := io.Copy(w, p.Body(m))
+	return err
+}
+
+// Body returns the body of m as the MTA would deliver it after carrying out p.
+func (p Plan) Body(m *message.Message) io.Reader {
 	for _, o := range p.Ops {
 		if o.Kind == ReplaceBody {
-			_, err := w.Write(o.Body)
-			return err
+			return bytes.NewReader(o.Body)
 		}
 	}
-	_, err := io.Copy(w, m.Body())
-	return err
+	return m.Body()
+}
+
+// Header returns the header of a message as the MTA would deliver it after carrying out p, without the trace fields that
+// the MTA adds itself.
+func (p Plan) Header(received message.Header) message.Header {
+	delivered := make(message.Header, 0, len(received)+len(p.Ops))
+	for i := len(p.Ops) - 1; i >= 0; i-- {
+		if o := p.Ops[i]; o.Kind == InsertHeader {
+			delivered = append(delivered, field(o.Name, o.Value))
+		}
+	}
+	edits := p.edits()
+	for _, f := range received {
+		op, found := edits[occurrence{strings.ToLower(f.Name), f.Nth}]
+		switch {
+		case !found:
+			delivered = append(delivered, f)
+		case op.Kind == ChangeHeader:
+			delivered = append(delivered, field(f.Name, op.Value))
+		}
+	}
+	seen := make(map[string]int, len(delivered))
+	for i := range delivered {
+		name := strings.ToLower(delivered[i].Name)
+		seen[name]++
+		delivered[i].Nth = seen[name]
+	}
+	return delivered
 }
 
 // An occurrence names one received field: lower-case name and number, counted in the message as received.
@@ -78,10 +98,7 @@ func (p Plan) Text() string {
 	return strings.ReplaceAll(p.replyText(), "%%", "%")
 }
 
-// writeField writes a field with the blank behind the colon and CRLF line ends.
-func writeField(b *bytes.Buffer, name, value string) {
-	b.WriteString(name)
-	b.WriteString(": ")
-	b.WriteString(strings.ReplaceAll(value, "\n", "\r\n"))
-	b.WriteString("\r\n")
+// field returns a field with the blank behind the colon and CRLF line ends.
+func field(name, value string) message.Field {
+	return message.Field{Name: name, Raw: []byte(name + ": " + strings.ReplaceAll(value, "\n", "\r\n") + "\r\n")}
 }

@@ -176,3 +176,15 @@ func TestApply(t *testing.T) {
 		t.Error("a refused message was delivered")
 	}
 }
+
+func TestHeaderIsNumberedAsDelivered(t *testing.T) {
+	received := message.Header{{Name: "A", Raw: []byte("A: 1\r\n"), Nth: 1}, {Name: "a", Raw: []byte("a: 2\r\n"), Nth: 2}, {Name: "B", Raw: []byte("B: 3\r\n"), Nth: 1}}
+	p := Plan{Ops: []Op{{Kind: DeleteHeader, Name: "A", Nth: 1}, {Kind: InsertHeader, Name: "A", Value: "0"}}, Verdict: Accept}
+	var got []string
+	for _, f := range p.Header(received) {
+		got = append(got, string(f.Raw)+string(rune('0'+f.Nth)))
+	}
+	if want := []string{"A: 0\r\n1", "a: 2\r\n2", "B: 3\r\n1"}; !slices.Equal(got, want) || received[1].Nth != 2 {
+		t.Errorf("%q", got)
+	}
+}
