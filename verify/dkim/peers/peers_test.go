@@ -1,4 +1,4 @@
-// Package peers compares the verifier with go-msgauth's, which signs Assay's own mail.
+// Package peers compares the verifier with others: go-msgauth's, which signs Assay's own mail, dkimpy's and Mail::DKIM's.
 package peers
 
 import (
