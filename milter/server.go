@@ -220,7 +220,7 @@ func (s *Server) serve(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetNoDelay(true)
 	}
-	session := &session{server: s, log: s.opt.Logger.With("peer", conn.RemoteAddr().String())}
+	session := &session{server: s, log: s.opt.Logger.With("peer", peer(conn))}
 	session.wire = &wire{
 		Conn:    conn,
 		limit:   timeouts{idle: s.opt.IdleTimeout, packet: s.opt.PacketTimeout, write: s.opt.WriteTimeout},
@@ -239,6 +239,14 @@ func (s *Server) serve(conn net.Conn) {
 	// which races with Serve, is never needed. Serve starts the session and returns.
 	library := milter.Server{NewMilter: func() milter.Milter { return backend{session} }}
 	library.Serve(&oneShot{conn: session.wire})
+}
+
+// peer names the other end of conn for the log. A client of a unix socket has no name of its own.
+func peer(conn net.Conn) string {
+	if remote := conn.RemoteAddr(); remote.Network() != "unix" {
+		return remote.String()
+	}
+	return conn.LocalAddr().String()
 }
 
 // add reports false when the shutdown has begun.
