@@ -96,6 +96,10 @@ func (a *app) getenv(name string) string {
 // generate makes a generation. The resolver, and with it the cache, is kept while its section stays the same.
 func (d *daemon) generate(c *config.Config, last *generation) (*generation, error) {
 	g := &generation{config: c}
+	sealer, err := newSealer(c)
+	if err != nil {
+		return nil, err
+	}
 	if last != nil && !changed(last.config, c, "resolver.") {
 		g.resolver = last.resolver
 	} else {
@@ -105,7 +109,9 @@ func (d *daemon) generate(c *config.Config, last *generation) (*generation, erro
 		}
 		g.resolver = r
 	}
-	g.filter = newFilter(c, g.resolver, observer{d, c.Log.Privacy}, false)
+	opt := filterOptions(c, g.resolver, observer{d, c.Log.Privacy}, false)
+	opt.Sealer = sealer
+	g.filter = filter.New(opt)
 	return g, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -122,12 +123,27 @@ func dmarcOptions(c *config.Config) dmarc.Options {
 
 // newFilter returns the filter of a configuration.
 func newFilter(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) *filter.Filter {
-	return filter.New(filter.Options{
+	return filter.New(filterOptions(c, r, observer, explain))
+}
+
+// newSealer returns the sealer of a configuration, nil if sealing is off. The error says why the key cannot be used.
+func newSealer(c *config.Config) (*arc.Sealer, error) {
+	s, err := c.Verify.ARC.Seal.Sealer()
+	if err != nil {
+		return nil, fmt.Errorf("verify.arc.seal.key_file: %w", err)
+	}
+	return s, nil
+}
+
+// filterOptions returns the options of a filter, without the sealer: only mail that is delivered is sealed, so that nothing
+// else needs the key.
+func filterOptions(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) filter.Options {
+	return filter.Options{
 		Verifier: newVerifier(c, r, explain),
 		Rules:    rules.Policy{EnforceDMARC: c.Verify.DMARC.Enforce},
 		Headers:  headerOptions(c),
 		Observer: observer,
-	})
+	}
 }
 
 // headerOptions returns the options of header fields.

@@ -71,8 +71,8 @@ func NewSealer(opt SealerOptions) (*Sealer, error) {
 	}
 	seen := map[string]bool{}
 	for _, name := range names {
-		if err := Signable(name); err != nil {
-			return nil, err
+		if reason := Unsignable(name); reason != "" {
+			return nil, fmt.Errorf("arc: %q %s", name, reason)
 		}
 		if name = strings.ToLower(name); !seen[name] {
 			seen[name] = true
@@ -103,20 +103,20 @@ func algorithm(key crypto.Signer) (string, error) {
 	}
 }
 
-// Signable returns nil if an ARC-Message-Signature may cover the fields with a name, and else why it may not.
-func Signable(name string) error {
+// Unsignable says why an ARC-Message-Signature may not cover the fields with a name, "" if it may.
+func Unsignable(name string) string {
 	lower := strings.ToLower(name)
 	switch {
 	case lower == "" || strings.ContainsFunc(lower, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == ';' }):
-		return fmt.Errorf("arc: %q is not the name of a header field", name)
+		return "is not the name of a header field"
 	case strings.HasPrefix(lower, "arc-"):
 		// RFC 8617 Section 4.1.2: seals must not be signed. The rest of a set is covered by its seal.
-		return fmt.Errorf("arc: %s must not be signed: seals cover it", name)
+		return "must not be signed: seals cover it"
 	case lower == "authentication-results", lower == "received-spf", strings.HasPrefix(lower, "x-assay-"):
 		// RFC 8617 Section 4.1.2: such fields are removed on the way.
-		return fmt.Errorf("arc: %s must not be signed: the next host may remove it", name)
+		return "must not be signed: the next host may remove it"
 	case lower == "received", lower == "return-path":
-		return fmt.Errorf("arc: %s must not be signed: it is added or replaced on the way", name)
+		return "must not be signed: it is added or replaced on the way"
 	}
-	return nil
+	return ""
 }

@@ -50,6 +50,7 @@ func (r *reader) check() {
 		}
 		r.at(path, "has an effect only together with %s", other)
 	}
+	r.checkSeal()
 }
 
 // warn reports what is allowed but probably not meant.
@@ -99,6 +100,7 @@ func (l *Loaded) System() Problems {
 			r.at("rules.dirs", "the files in %s are not used: this version decides by a fixed policy", dir)
 		}
 	}
+	r.warnSeal()
 	r.problems.sort()
 	return r.problems
 }

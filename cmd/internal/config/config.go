@@ -210,6 +210,7 @@ const (
 // ARC configures ARC (RFC 8617).
 type ARC struct {
 	TrustedSealers []string
+	Seal           Seal
 }
 
 // IPRev configures the check of the client's name (RFC 8601 Section 3).

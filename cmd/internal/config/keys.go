@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"assay/milter"
@@ -165,6 +166,11 @@ func headerRows() []*key {
 
 // verifyRows are the keys about the checks.
 func verifyRows() []*key {
+	return slices.Concat(protocolRows(), sealRows(), clientRows())
+}
+
+// protocolRows are the keys about SPF, DKIM, DMARC and ARC.
+func protocolRows() []*key {
 	return []*key{
 		newSection("verify", "The checks."),
 		newSection("verify.spf", "SPF (RFC 7208)."),
@@ -203,6 +209,12 @@ func verifyRows() []*key {
 		newKey("verify.arc.trusted_sealers", list[string]{domain()}, nil,
 			func(c *Config) *[]string { return &c.Verify.ARC.TrustedSealers },
 			"Domains (d= of the seal) of forwarders whose word is taken for what they saw. None by default."),
+	}
+}
+
+// clientRows are the keys about the client.
+func clientRows() []*key {
+	return []*key{
 		newSection("verify.iprev", "Name of the client's address (RFC 8601 Section 3)."),
 		newKey("verify.iprev.names", integer(1, 100), 10, func(c *Config) *int { return &c.Verify.IPRev.Names },
 			"Most names of an address that are looked at."),

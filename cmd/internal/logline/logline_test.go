@@ -63,6 +63,7 @@ func cases() map[string]*filter.Outcome {
 	hostile.Envelope.ClientIP = netip.MustParseAddr("::ffff:198.51.100.9")
 	hostile.Results.Author = message.Author{Fields: 2, Problem: message.AuthorSeveralFields,
 		Mailboxes: []message.Mailbox{{Local: "a", Domain: "ä.example dmarc=pass"}, {Local: "b", Domain: "example.com"}}}
+	hostile.Unsealed = "arc: signing ARC-Seal: the token of erika@example.com at 192.0.2.77 is gone\nlevel=info"
 
 	failed := outcome()
 	failed.Failure = "panic: cannot read \"erika@example.com\" for max@example.com at 192.0.2.77:25 or [2001:db8:1:2::9]\ngoroutine 1 [running]"

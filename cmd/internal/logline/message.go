@@ -63,6 +63,7 @@ func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 	l.decision(o, err)
 	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
 		slog.Int64("ms", o.Elapsed.Milliseconds()))
+	l.problem("unsealed", o.Unsealed)
 	l.problem("failure", o.Failure)
 	l.problem("error", errorText(err))
 	return l.attrs
