@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -86,18 +85,28 @@ func white(b byte) uint32 { return ((uint32(b^' ') - 1) | (uint32(b^'\t') - 1)) 
 
 // bareLF returns the offset of the first LF of p without CR before it, or len(p).
 func bareLF(p []byte) int {
-	for i := 0; i < len(p); {
-		k := bytes.IndexByte(p[i:], '\n')
-		if k < 0 {
-			break
+	var before uint64 // 0x80 behind a CR
+	n := len(p) &^ 7
+	for i := 0; i < n; i += 8 {
+		x := binary.LittleEndian.Uint64(p[i : i+8])
+		cr := equal(x, '\r')
+		if bare := equal(x, '\n') &^ (cr<<8 | before); bare != 0 {
+			return i + bits.TrailingZeros64(bare)/8
 		}
-		i += k
-		if i == 0 || p[i-1] != '\r' {
+		before = cr >> 56
+	}
+	for i := n; i < len(p); i++ {
+		if p[i] == '\n' && (i == 0 || p[i-1] != '\r') {
 			return i
 		}
-		i++
 	}
 	return len(p)
+}
+
+// equal has the high bit set in those octets of v that are c, which is ASCII, and in no other.
+func equal(v uint64, c byte) uint64 {
+	v ^= ones * uint64(c)
+	return ^((v&^highs + ^uint64(highs)) | v) & highs
 }
 
 // appendSimple appends the simple form of p to dst, which has room for twice the octets of p: it makes a CRLF of a bare

@@ -27,6 +27,9 @@ func (m *Message) index(l Limits, d *defects) error {
 	x.openBody(m.headerSize)
 	for x.lines.next() {
 		x.line()
+		if x.place != inHeader { // elsewhere an empty line has no meaning
+			x.lines.skipEmpty()
+		}
 	}
 	if x.lines.err != nil {
 		return x.lines.err

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -52,6 +53,35 @@ func (s *lineScanner) next() bool {
 	s.low, s.high = s.high, s.high+n
 	s.start, s.end = s.end, s.end+int64(n)
 	return n > 0
+}
+
+// skipEmpty makes the last of the empty lines that follow the current one, as far as the window holds them, the current
+// one. The lines in between are counted like any other.
+func (s *lineScanner) skipEmpty() {
+	const pair = "\r\n"
+	rest := s.window[s.high:]
+	if len(rest) < 2*len(pair) || rest[0] != pair[0] || rest[2] != pair[0] || s.window[s.high-1] != pair[1] {
+		return // most lines
+	}
+	n := emptyLines(rest)
+	if n < 2 {
+		return
+	}
+	s.ended()
+	s.crlf += n - 1
+	s.first, s.endBefore, s.last = true, len(pair), pair[1]
+	s.low, s.high = s.high+(n-1)*len(pair), s.high+n*len(pair)
+	s.start, s.end = s.end+int64((n-1)*len(pair)), s.end+int64(n*len(pair))
+}
+
+// emptyLines returns how many empty lines with CRLF p begins with.
+func emptyLines(p []byte) int {
+	i := 0
+	for ; len(p)-i >= 8 && binary.LittleEndian.Uint64(p[i:i+8]) == 0x0a0d0a0d0a0d0a0d; i += 8 {
+	}
+	for ; len(p)-i >= 2 && p[i] == '\r' && p[i+1] == '\n'; i += 2 {
+	}
+	return i / 2
 }
 
 // ended looks at the end of the piece before, which decides what the next one is.

@@ -3,9 +3,11 @@ package message
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 // Read reads a message as it lies in a file, up to the end of r. An error is one of r or of the temporary file.
@@ -158,24 +160,62 @@ type lineEnds struct {
 // convert appends chunk to dst with every line ending in CRLF.
 func (e *lineEnds) convert(dst, chunk []byte) []byte {
 	for len(chunk) > 0 {
-		i := bytes.IndexByte(chunk, '\n')
-		if i < 0 {
-			e.last = chunk[len(chunk)-1]
-			return append(dst, chunk...)
+		n := bareLF(chunk, e.last)
+		e.crlf += bytes.Count(chunk[:n], []byte{'\n'})
+		dst = append(dst, chunk[:n]...)
+		if n > 0 {
+			e.last = chunk[n-1]
 		}
-		if i > 0 {
-			e.last = chunk[i-1]
+		// Where one bare LF is, others are not far.
+		chunk = chunk[n:]
+		n = min(len(chunk), 256)
+		for _, b := range chunk[:n] {
+			switch {
+			case b != '\n':
+			case e.last == '\r':
+				e.crlf++
+			default:
+				e.lf++
+				dst = append(dst, '\r')
+			}
+			dst = append(dst, b)
+			e.last = b
 		}
-		dst = append(dst, chunk[:i]...)
-		if e.last == '\r' {
-			e.crlf++
-		} else {
-			e.lf++
-			dst = append(dst, '\r')
-		}
-		dst = append(dst, '\n')
-		e.last = '\n'
-		chunk = chunk[i+1:]
+		chunk = chunk[n:]
 	}
 	return dst
+}
+
+// bareLF returns the offset of the first LF of p without CR before it, or len(p); before is the octet before p.
+func bareLF(p []byte, before byte) int {
+	var carry uint64 // 0x80 behind a CR
+	if before == '\r' {
+		carry = 0x80
+	}
+	n := len(p) &^ 7
+	for i := 0; i < n; i += 8 {
+		x := binary.LittleEndian.Uint64(p[i : i+8])
+		cr := equalOctets(x, '\r')
+		if bare := equalOctets(x, '\n') &^ (cr<<8 | carry); bare != 0 {
+			return i + bits.TrailingZeros64(bare)/8
+		}
+		carry = cr >> 56
+	}
+	if n > 0 {
+		before = p[n-1]
+	}
+	for i := n; i < len(p); i++ {
+		if p[i] == '\n' && before != '\r' {
+			return i
+		}
+		before = p[i]
+	}
+	return len(p)
+}
+
+// equalOctets has the high bit set in those octets of x that are c, which is ASCII, and in no other.
+func equalOctets(x uint64, c byte) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	x ^= ones * uint64(c)
+	return ^((x&^highs + ^uint64(highs)) | x) & highs
 }
