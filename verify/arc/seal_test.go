@@ -314,6 +314,7 @@ func TestNewSealerRefuses(t *testing.T) {
 		{with(func(o *SealerOptions) { o.Headers = []string{"From", "Received"} }), "added or replaced"},
 		{with(func(o *SealerOptions) { o.Headers = []string{"From", "Return-Path"} }), "added or replaced"},
 		{with(func(o *SealerOptions) { o.Headers = []string{"From", "a:b"} }), "not the name"},
+		{with(func(o *SealerOptions) { o.Headers = []string{"From", strings.Repeat("a", 73)} }), "not the name"},
 	} {
 		if _, err := NewSealer(test.opt); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: want %s", err, test.want)
@@ -373,4 +374,24 @@ func FuzzSeal(f *testing.F) {
 			t.Errorf("%s: %s\n%q", got.Result, got.Reason, set.top()+text)
 		}
 	})
+}
+
+// BenchmarkSeal seals messages of 10 KB and 5 MB whose chain has been validated.
+func BenchmarkSeal(b *testing.B) {
+	for _, size := range []int{10 << 10, 5 << 20} {
+		for _, selector := range []string{"sel", "ed"} {
+			b.Run(fmt.Sprintf("%d/%s", size, selector), func(b *testing.B) {
+				m := read(b, "From: alice@author.example\nSubject: hello\n\n"+strings.Repeat("A line of ordinary text, as people write it.\n", size/45))
+				s := newSealer(b, "a.example", selector)
+				b.ReportAllocs()
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					_, err := s.Seal(Hop{Chain: Verification{Result: authres.None}, Results: recordedResults("mx.a.example"), Header: m.Header, Body: m.Body()})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

@@ -103,11 +103,14 @@ func algorithm(key crypto.Signer) (string, error) {
 	}
 }
 
+// maxName bounds the names in h=: with one of them a line is not longer than RFC 5322 Section 2.1.1 asks for.
+const maxName = 72
+
 // Unsignable says why an ARC-Message-Signature may not cover the fields with a name, "" if it may.
 func Unsignable(name string) string {
 	lower := strings.ToLower(name)
 	switch {
-	case lower == "" || strings.ContainsFunc(lower, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == ';' }):
+	case lower == "" || len(lower) > maxName || strings.ContainsFunc(lower, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == ';' }):
 		return "is not the name of a header field"
 	case strings.HasPrefix(lower, "arc-"):
 		// RFC 8617 Section 4.1.2: seals must not be signed. The rest of a set is covered by its seal.
