@@ -97,3 +97,15 @@ func TestPeersVerifySeals(t *testing.T) {
 		})
 	}
 }
+
+// TestPeerVerifiesTheSealOfABrokenChain: Mail::DKIM finds the seal with cv=fail right as the seal of its own set. The
+// sets below are taken out, because it looks at them whatever cv= says.
+func TestPeerVerifiesTheSealOfABrokenChain(t *testing.T) {
+	z, changed := sealerZone(abc...), strings.Replace(mails()["plain"], "Hello.", "Hullo.", 1)
+	_, first := sealText(t, newSealer(t, "a.example", "sel"), z, mails()["plain"])
+	_, second := sealText(t, newSealer(t, "b.example", "sel"), z, first.top()+crlfText(changed))
+	result := peer(t, []string{second.top() + crlfText(changed)}, "perl", "-e", mailDKIMScript)[0]
+	if result[0] != "fail" || result[1] != "fail (as.2.b.example=pass, ams.2.b.example=pass)" {
+		t.Errorf("%q", result)
+	}
+}

@@ -231,6 +231,30 @@ func TestSealBrokenChain(t *testing.T) {
 	}
 }
 
+// TestSealIncompleteChain: a set that lost a field, or has one that cannot be read, breaks the chain, and the next
+// instance says so.
+func TestSealIncompleteChain(t *testing.T) {
+	z, b := sealerZone(abc...), newSealer(t, "b.example", "sel")
+	sealed, set := sealText(t, newSealer(t, "a.example", "sel"), z, mails()["plain"])
+	fields := []string{string(raw(SealName, set.Seal)), string(raw(SignatureName, set.Signature)), string(raw(ResultsName, set.Results))}
+	for name, text := range map[string]string{
+		"no seal":                   strings.Replace(sealed, fields[0], "", 1),
+		"no signature":              strings.Replace(sealed, fields[1], "", 1),
+		"no results":                strings.Replace(sealed, fields[2], "", 1),
+		"a seal without instance":   strings.Replace(fields[0], "i=1; ", "", 1) + sealed,
+		"a seal of instance 0":      strings.Replace(fields[0], "i=1; ", "i=0; ", 1) + sealed,
+		"the same seal twice":       fields[0] + sealed,
+		"a signature of nothing":    "ARC-Message-Signature: \r\n" + sealed,
+		"results that say nothing":  strings.Replace(sealed, fields[2], ResultsName+": i=1;\r\n", 1),
+		"a signature with an error": strings.Replace(sealed, "c=relaxed/relaxed", "c=relaxed/odd", 1),
+	} {
+		_, next := sealText(t, b, z, text)
+		if !strings.HasPrefix(next.Seal, "i=2; a=rsa-sha256; cv=fail;") {
+			t.Errorf("%s: %s", name, next.Seal)
+		}
+	}
+}
+
 // rsaVerify verifies a signature of sealKey.
 func rsaVerify(digest, signature []byte) (bool, error) {
 	err := rsa.VerifyPKCS1v15(&sealKey().PublicKey, crypto.SHA256, digest, signature)
