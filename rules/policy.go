@@ -43,9 +43,10 @@ func (p Policy) dmarcReject(r verify.Results) bool {
 	return r.DMARC.Result == authres.Fail && r.DMARC.Policy == dmarc.PolicyReject && !vouched(r)
 }
 
-// vouched reports whether a trusted ARC sealer saw the message pass DMARC before it was forwarded.
+// vouched reports whether a trusted ARC sealer saw the message pass DMARC before it was forwarded. It vouches for one
+// author: anyone can put another From above the one that is sealed.
 func vouched(r verify.Results) bool {
-	return r.ARC.Result == authres.Pass && r.ARC.Trusted && r.ARC.DMARC == authres.Pass &&
+	return r.Author.Problem == "" && r.ARC.Result == authres.Pass && r.ARC.Trusted && r.ARC.DMARC == authres.Pass &&
 		r.ARC.DMARCFrom == r.DMARC.Domain && r.DMARC.Domain != ""
 }
 

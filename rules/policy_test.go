@@ -41,6 +41,8 @@ func TestPolicy(t *testing.T) {
 	sealed.ARC = arc.Verification{Result: authres.Pass, Trusted: true, DMARC: authres.Pass, DMARCFrom: "bank.example"}
 	otherFrom := sealed
 	otherFrom.ARC.DMARCFrom = "other.example"
+	sealedTwoFrom := sealed
+	sealedTwoFrom.Author.Problem = message.AuthorSeveralFields
 	untrusted := sealed
 	untrusted.ARC.Trusted = false
 	skipped := failed(dmarc.PolicyReject)
@@ -73,6 +75,7 @@ func TestPolicy(t *testing.T) {
 		{"t=y lowers reject", lowered, Deliver, Deliver, Forged},
 		{"trusted sealer vouches", sealed, Deliver, Deliver, Authenticated},
 		{"sealer vouches for another domain", otherFrom, Deliver, Reject, Forged},
+		{"sealer vouches, but there are two From fields", sealedTwoFrom, Deliver, Reject, Forged},
 		{"sealer is not trusted", untrusted, Deliver, Reject, Forged},
 		{"authenticated client", skipped, Deliver, Deliver, Authenticated},
 		{"no record", noRecord, Deliver, Deliver, Unverified},

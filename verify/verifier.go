@@ -186,10 +186,14 @@ func (r *Run) finishDMARC() {
 	slices.SortStableFunc(r.results.DKIM, func(a, b dkim.Verification) int { return rank(a) - rank(b) })
 }
 
-// forwarder names the trusted ARC sealer that saw the message pass DMARC for the domain in From, "" if there is none.
+// forwarder names the trusted ARC sealer that saw the message pass DMARC for the domain in From, "" if there is none. A
+// message with anything odd about From has none: anyone can put another From above the one that is sealed.
 func (r *Run) forwarder() string {
 	a, boxes := r.results.ARC, r.results.Author.Mailboxes
-	if a.Result != authres.Pass || !a.Trusted || a.DMARC != authres.Pass || len(boxes) != 1 || a.DMARCFrom != boxes[0].Domain {
+	if r.results.Author.Problem != "" || len(boxes) != 1 {
+		return ""
+	}
+	if a.Result != authres.Pass || !a.Trusted || a.DMARC != authres.Pass || a.DMARCFrom != boxes[0].Domain {
 		return ""
 	}
 	if len(a.Sealers) == 0 {

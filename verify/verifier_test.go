@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"assay/verify/arc"
 	"assay/verify/authres"
 	"assay/verify/dns"
 	"assay/verify/dns/zone"
@@ -155,5 +156,26 @@ _dmarc.a.example. TXT "v=DMARC1; p=none"
 			t.Errorf("asked twice: %s", key)
 		}
 		seen[key] = true
+	}
+}
+
+// TestForwarderVouchesForOneAuthor: a seal covers the From that it signed, and another one can be put above it.
+func TestForwarderVouchesForOneAuthor(t *testing.T) {
+	sealed := arc.Verification{
+		Result: authres.Pass, Trusted: true, Sealers: []string{"list.example"}, DMARC: authres.Pass, DMARCFrom: "a.example",
+	}
+	for _, test := range []struct{ name, from, want string }{
+		{"one author", "From: x@a.example", "list.example"},
+		{"another author", "From: x@b.example", ""},
+		{"a From without an address above", "From: The President\nFrom: x@a.example", ""},
+		{"another From above", "From: x@b.example\nFrom: x@a.example", ""},
+		{"the same From above", "From: x@a.example\nFrom: x@a.example", ""},
+		{"unbalanced", "From: The President <x@a.example", ""},
+	} {
+		m := parse(t, message.Envelope{}, test.from+"\n\nbody\n")
+		r := Run{results: Results{ARC: sealed, Author: m.Header.Author()}}
+		if got := r.forwarder(); got != test.want {
+			t.Errorf("%s: forwarder %q, want %q", test.name, got, test.want)
+		}
 	}
 }
