@@ -14,7 +14,7 @@ type Verification struct {
 	Instance   int            // highest instance, 0 without a chain
 	OldestPass int            // lowest instance whose message signature still verifies; 0 means all (RFC 8617 Section 5.2)
 	Sealers    []string       // d= of each seal, oldest first, lower case
-	Trusted    bool           // the chain passes and every sealer that touched the message last is trusted by configuration
+	Trusted    bool           // the chain passes, its newest sealers are trusted by configuration, and no field that is unique was added
 	DMARC      authres.Result // dmarc result that the oldest trusted sealer recorded; "" when there is none
 	DMARCFrom  string         // header.from of that result
 	Steps      []string       // every step in words, if Options.Explain

@@ -210,8 +210,13 @@ func (s *seal) verify(digest []byte, minRSABits int) *dkim.Problem {
 }
 
 // trust fills in what trusted sealers say about the message. Seals are trusted from the newest down to the first that
-// is not: what lies below could have been made up by that one.
+// is not: what lies below could have been made up by that one. What a sealer says holds for the message it saw, so there
+// is no trust in a message to which a second instance of a unique field was added.
 func (r *Run) trust() {
+	if p := r.checker.Duplicated(r.chain.sets[len(r.chain.sets)-1].signature); p != nil {
+		r.step("not trusted: %s", p.Reason)
+		return
+	}
 	trusted := make(map[string]bool, len(r.opt.TrustedSealers))
 	for _, d := range r.opt.TrustedSealers {
 		if a, err := dns.Canonical(d); err == nil {

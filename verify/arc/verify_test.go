@@ -220,6 +220,12 @@ func TestTrust(t *testing.T) {
 	if v := Verify(t.Context(), zone(abc...), read(t, broken.text()), Options{TrustedSealers: abc}); v.Trusted || v.DMARC != "" {
 		t.Errorf("a failed chain is trusted: %+v", v)
 	}
+	for _, field := range []string{"Subject: evil", "From: evil", "From: evil@author.example", "subject : "} {
+		v := Verify(t.Context(), zone(abc...), read(t, field+"\r\n"+chain.text()), Options{TrustedSealers: abc, Explain: true})
+		if v.Result != authres.Pass || v.Trusted || v.DMARC != "" {
+			t.Errorf("%s on top of what is sealed: %+v", field, v)
+		}
+	}
 }
 
 // TestLongChain: fifty sets are validated; message signatures are evaluated up to the limit; more sets are an error.

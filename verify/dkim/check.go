@@ -181,13 +181,13 @@ func (c *Checker) accept(s *Signature) *Problem {
 		return problem(authres.Policy, "signed in the future, on %s", s.Signed.Format(time.RFC3339))
 	}
 	if c.opt.Duplicates == DuplicatesPolicy {
-		return c.checkDuplicates(s)
+		return c.Duplicated(s)
 	}
 	return nil
 }
 
-// checkDuplicates looks for unique fields of which the signature covers one instance and leaves another to anyone.
-func (c *Checker) checkDuplicates(s *Signature) *Problem {
+// Duplicated looks for unique fields of which the signature covers one instance and leaves another to anyone.
+func (c *Checker) Duplicated(s *Signature) *Problem {
 	// RFC 5322 Section 3.6, and RFC 2045 for MIME: the fields that a message has at most once.
 	for _, name := range [...]string{
 		"from", "subject", "date", "to", "sender", "reply-to", "cc", "bcc", "message-id", "in-reply-to", "references",
