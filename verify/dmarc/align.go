@@ -56,6 +56,11 @@ func (e *evaluator) identifiers() []identifier {
 // align finds out which identifiers are aligned with the author domain. The error says which answer is missing that could
 // have made one so: that of SPF or DKIM themselves, or one of a tree walk.
 func (e *evaluator) align(ctx context.Context, d discovery, ev *Evaluation) (missing error) {
+	for _, v := range e.in.DKIM {
+		if v.Result == authres.TempError && v.Domain == "" { // signatures that were not seen could be anyone's
+			missing = fmt.Errorf("DKIM: %s", v.Reason)
+		}
+	}
 	walked := map[string]bool{}
 	for _, id := range e.identifiers() {
 		if ev.aligned(id.dkim) {
