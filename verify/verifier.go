@@ -172,6 +172,7 @@ func (r *Run) finishDMARC() {
 		in := dmarc.Input{Author: r.results.Author, SPF: r.results.SPF, DKIM: r.results.DKIM, Forwarder: r.forwarder()}
 		r.results.DMARC = dmarc.Evaluate(r.ctx, r.memo, in, r.v.opt.DMARC)
 	})
+	r.excuse(&r.results.DMARC)
 	domain := r.results.DMARC.DKIMDomain
 	rank := func(s dkim.Verification) int {
 		switch {
@@ -184,6 +185,17 @@ func (r *Run) finishDMARC() {
 		}
 	}
 	slices.SortStableFunc(r.results.DKIM, func(a, b dkim.Verification) int { return rank(a) - rank(b) })
+}
+
+// excuse takes back a fail that a bug of ours may have caused: the author is not to suffer for a check that panicked.
+func (r *Run) excuse(ev *dmarc.Evaluation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.faults) == 0 || ev.Result != authres.Fail {
+		return
+	}
+	ev.Result, ev.Policy, ev.Override, ev.Overrider = authres.TempError, "", "", ""
+	ev.Reason = "internal error in " + r.faults[0].Check
 }
 
 // forwarder names the trusted ARC sealer that saw the message pass DMARC for the domain in From, "" if there is none. A

@@ -11,6 +11,7 @@ import (
 
 	"assay/verify/arc"
 	"assay/verify/authres"
+	"assay/verify/dmarc"
 	"assay/verify/dns"
 	"assay/verify/dns/zone"
 	"assay/verify/message"
@@ -115,6 +116,27 @@ func TestPanicIsPermanentError(t *testing.T) {
 	}
 	if len(r.Faults) == 0 || r.Faults[0].Cause == "" || r.Faults[0].Stack == "" {
 		t.Errorf("faults %+v", r.Faults)
+	}
+}
+
+// TestPanicMakesNoFail: with a check that panicked, nobody knows whether the message would have passed DMARC.
+func TestPanicMakesNoFail(t *testing.T) {
+	z := parseZone(t, "good.example. TXT \"v=spf1 -all\"\n_dmarc.good.example. TXT \"v=DMARC1; p=reject\"\n")
+	for _, test := range []struct {
+		faults []Fault
+		want   authres.Result
+		policy dmarc.Policy
+	}{
+		{nil, authres.Fail, dmarc.PolicyReject},
+		{[]Fault{{Check: "dkim"}}, authres.TempError, ""},
+	} {
+		m := parse(t, stranger, "From: a@good.example\n\nbody\n")
+		run := New(Options{Resolver: z}).Start(t.Context(), &m.Envelope, m.Header)
+		run.faults = test.faults
+		if ev := run.Finish(m).DMARC; ev.Result != test.want || ev.Policy != test.policy || ev.Published != dmarc.PolicyReject {
+			t.Errorf("%v: %+v", test.faults, ev)
+		}
+		run.Close()
 	}
 }
 
