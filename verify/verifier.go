@@ -58,20 +58,29 @@ func (v *Verifier) Verify(ctx context.Context, m *message.Message) Results {
 
 // A Run is the verification of one message. It must be closed.
 type Run struct {
-	v      *Verifier
-	ctx    context.Context
-	cancel context.CancelFunc
-	env    *message.Envelope
-	memo   *dns.Memo
-	checks sync.WaitGroup
-	bodies *dkim.Bodies
-	dkim   *dkim.Run
-	arc    *arc.Run
+	v              *Verifier
+	ctx            context.Context
+	cancel         context.CancelFunc
+	env            *message.Envelope
+	memo           *dns.Memo
+	aligned, other dns.Resolver // shares of memo
+	checks         sync.WaitGroup
+	bodies         *dkim.Bodies
+	dkim           *dkim.Run
+	arc            *arc.Run
 
 	mu      sync.Mutex // guards faults
 	faults  []Fault
 	results Results
 }
+
+// Shares of the budget in hundredths. What is asked for SPF, signatures, seals and the client's name is up to the sender,
+// who could leave nothing for the policy of the domain in From, or for the checks that could be aligned with it. With the
+// default of 100 questions DMARC is left 10, a tree walk and one for the existence of the domain.
+const (
+	alignedShare = 50 // SPF for MAIL FROM and DKIM, which need 50 at most
+	otherShare   = 40 // HELO, ARC and iprev
+)
 
 // A Fault is a check that panicked. The message got permerror for it.
 type Fault struct {
@@ -85,6 +94,7 @@ type Fault struct {
 func (v *Verifier) Start(ctx context.Context, env *message.Envelope, header message.Header) *Run {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &Run{v: v, ctx: ctx, cancel: cancel, env: env, memo: dns.NewMemo(v.opt.Resolver, v.opt.Budget), bodies: dkim.NewBodies()}
+	r.aligned, r.other = r.memo.Share(alignedShare), r.memo.Share(otherShare)
 	r.results.Author = header.Author()
 	r.results.Auth = authenticated(env)
 	if r.results.Skipped = v.skip(env); r.results.Skipped != "" {
@@ -109,11 +119,15 @@ func (r *Run) startEnvelope() {
 			in := spf.Input{IP: r.env.ClientIP, Helo: r.env.Helo, MailFrom: r.env.MailFrom, Identity: id}
 			opt := r.v.opt.SPF
 			opt.At, opt.Receiver = r.env.ReceivedAt, r.env.ReceiverMTA
-			*out = spf.Verify(r.ctx, r.memo, in, opt)
+			share := r.aligned
+			if id == spf.Helo {
+				share = r.other
+			}
+			*out = spf.Verify(r.ctx, share, in, opt)
 		})
 	}
 	r.results.IPRev = iprev.Verification{Result: authres.PermError, Reason: "internal error", IP: r.env.ClientIP}
-	r.goCheck("iprev", func() { r.results.IPRev = iprev.Verify(r.ctx, r.memo, r.env.ClientIP, r.v.opt.IPRev) })
+	r.goCheck("iprev", func() { r.results.IPRev = iprev.Verify(r.ctx, r.other, r.env.ClientIP, r.v.opt.IPRev) })
 }
 
 // startHeader starts the checks that need the header: keys of signatures and seals, and the author domain's policy.
@@ -123,8 +137,8 @@ func (r *Run) startHeader(header message.Header) {
 	for _, box := range r.results.Author.Mailboxes {
 		opt.PreferDomains = append(slices.Clip(opt.PreferDomains), box.Domain)
 	}
-	r.guard("dkim", func() { r.dkim = dkim.Start(r.ctx, r.memo, header, r.env.ReceivedAt, opt, r.bodies) })
-	r.guard("arc", func() { r.arc = arc.Start(r.ctx, r.memo, header, r.env.ReceivedAt, r.v.opt.ARC, r.bodies) })
+	r.guard("dkim", func() { r.dkim = dkim.Start(r.ctx, r.aligned, header, r.env.ReceivedAt, opt, r.bodies) })
+	r.guard("arc", func() { r.arc = arc.Start(r.ctx, r.other, header, r.env.ReceivedAt, r.v.opt.ARC, r.bodies) })
 	r.goCheck("dmarc", func() {
 		dmarc.Evaluate(r.ctx, r.memo, dmarc.Input{Author: r.results.Author}, r.v.opt.DMARC)
 	})

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -116,6 +117,29 @@ func TestPanicIsPermanentError(t *testing.T) {
 	}
 	if len(r.Faults) == 0 || r.Faults[0].Cause == "" || r.Faults[0].Stack == "" {
 		t.Errorf("faults %+v", r.Faults)
+	}
+}
+
+// TestBudgetLeavesThePolicy: a sender who has many names asked for does not escape the policy of the domain in From.
+func TestBudgetLeavesThePolicy(t *testing.T) {
+	z := parseZone(t, "_dmarc.good.example. TXT \"v=DMARC1; p=reject\"\n")
+	var text strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&text, "DKIM-Signature: v=1; a=rsa-sha256; d=d%d.evil.test; s=s; h=from; bh=YQ==; b=YQ==\n", i)
+	}
+	for i := 10; i > 0; i-- {
+		cv := map[bool]string{true: "none", false: "pass"}[i == 1]
+		fmt.Fprintf(&text, "ARC-Seal: i=%d; a=rsa-sha256; cv=%s; d=a%d.evil.test; s=s; b=YQ==\n"+
+			"ARC-Message-Signature: i=%d; a=rsa-sha256; d=b%d.evil.test; s=s; h=from; bh=YQ==; b=YQ==\n"+
+			"ARC-Authentication-Results: i=%d; mx.evil.test; none\n", i, cv, i, i, i, i)
+	}
+	text.WriteString("From: a@good.example\n\nbody\n")
+	for range 20 {
+		m := parse(t, stranger, text.String())
+		r := New(Options{Resolver: z, Budget: dns.Budget{Queries: 20}}).Verify(t.Context(), m)
+		if r.DMARC.Result != authres.Fail || r.DMARC.Policy != dmarc.PolicyReject {
+			t.Fatalf("%+v", r.DMARC)
+		}
 	}
 }
 

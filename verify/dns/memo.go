@@ -84,15 +84,50 @@ func (m *Memo) Questions() []Question {
 	return out
 }
 
+// Share returns a Resolver that shares everything with m, but may put no more than so many hundredths of the questions in
+// the budget, at least one. Where the sender of a message says what is asked for, a share keeps the rest for other
+// questions. It is safe for concurrent use.
+func (m *Memo) Share(percent int) Resolver {
+	left := max(1, m.budget.Queries*percent/100)
+	return share{m, &left}
+}
+
+// A share is a Memo seen by someone who may use only a part of the budget. The memo's mu guards left, the questions that
+// may still be put; nil is no limit but the budget.
+type share struct {
+	*Memo
+	left *int
+}
+
 // LookupTXT implements Resolver.
 func (m *Memo) LookupTXT(ctx context.Context, name string) (Answer[string], error) {
+	return share{Memo: m}.LookupTXT(ctx, name)
+}
+
+// LookupIP implements Resolver.
+func (m *Memo) LookupIP(ctx context.Context, network, name string) (Answer[netip.Addr], error) {
+	return share{Memo: m}.LookupIP(ctx, network, name)
+}
+
+// LookupMX implements Resolver.
+func (m *Memo) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
+	return share{Memo: m}.LookupMX(ctx, name)
+}
+
+// LookupPTR implements Resolver.
+func (m *Memo) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[string], error) {
+	return share{Memo: m}.LookupPTR(ctx, addr)
+}
+
+// LookupTXT implements Resolver.
+func (m share) LookupTXT(ctx context.Context, name string) (Answer[string], error) {
 	return once(ctx, m, key{qtype: mdns.TypeTXT, name: fold(name)}, func(ctx context.Context) (Answer[string], error) {
 		return m.inner.LookupTXT(ctx, name)
 	})
 }
 
 // LookupIP implements Resolver.
-func (m *Memo) LookupIP(ctx context.Context, network, name string) (Answer[netip.Addr], error) {
+func (m share) LookupIP(ctx context.Context, network, name string) (Answer[netip.Addr], error) {
 	qtype, err := addressType(network, name)
 	if err != nil {
 		return Answer[netip.Addr]{}, err
@@ -103,27 +138,27 @@ func (m *Memo) LookupIP(ctx context.Context, network, name string) (Answer[netip
 }
 
 // LookupMX implements Resolver.
-func (m *Memo) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
+func (m share) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
 	return once(ctx, m, key{qtype: mdns.TypeMX, name: fold(name)}, func(ctx context.Context) (Answer[MX], error) {
 		return m.inner.LookupMX(ctx, name)
 	})
 }
 
 // LookupPTR implements Resolver.
-func (m *Memo) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[string], error) {
+func (m share) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[string], error) {
 	k := key{qtype: mdns.TypePTR, addr: addr.Unmap().WithZone("")}
 	return once(ctx, m, k, func(ctx context.Context) (Answer[string], error) { return m.inner.LookupPTR(ctx, addr) })
 }
 
 // once returns the answer to a question that was asked before, waits for one that is being asked, or asks.
-func once[T any](ctx context.Context, m *Memo, k key, fetch func(context.Context) (Answer[T], error)) (Answer[T], error) {
+func once[T any](ctx context.Context, m share, k key, fetch func(context.Context) (Answer[T], error)) (Answer[T], error) {
 	if err := ctx.Err(); err != nil {
 		return Answer[T]{}, err
 	}
 	for first := true; ; first = false {
 		c, done := m.enter(k, first)
 		if done == nil {
-			return perform(ctx, m, c, fetch)
+			return perform(ctx, m.Memo, c, fetch)
 		}
 		select {
 		case <-done:
@@ -142,7 +177,7 @@ func once[T any](ctx context.Context, m *Memo, k key, fetch func(context.Context
 
 // enter returns the call for a key and what to wait for. That is nil if the call is the caller's to perform, because
 // nobody has asked yet or whoever did gave up.
-func (m *Memo) enter(k key, first bool) (*call, <-chan struct{}) {
+func (m share) enter(k key, first bool) (*call, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c, known := m.calls[k]
@@ -154,11 +189,10 @@ func (m *Memo) enter(k key, first bool) (*call, <-chan struct{}) {
 	}
 	if !known {
 		c = &call{question: Question{Name: k.printable(), Type: k.typ(), Asked: 1}}
-		if m.queries >= m.budget.Queries || m.used() >= m.budget.Time {
+		if m.used() >= m.budget.Time || !m.spend() {
 			m.refuse(c)
 			return c, c.done
 		}
-		m.queries++
 		m.calls[k] = c
 		m.order = append(m.order, c)
 	}
@@ -168,6 +202,18 @@ func (m *Memo) enter(k key, first bool) (*call, <-chan struct{}) {
 	}
 	m.asking++
 	return c, nil
+}
+
+// spend takes one question from the budget and the share, and reports whether there was one.
+func (m share) spend() bool {
+	if m.queries >= m.budget.Queries || m.left != nil && *m.left == 0 {
+		return false
+	}
+	m.queries++
+	if m.left != nil {
+		*m.left--
+	}
+	return true
 }
 
 // refuse ends a call with ErrBudget. It is recorded, but not found again: the memory a message takes is bounded as well.

@@ -109,6 +109,34 @@ func TestBudgetOfQueries(t *testing.T) {
 }
 
 // Only time in which a question is under way counts, and only once: the body of the message may take its time.
+// A share bounds its holder, and nobody else; what was asked before costs nothing.
+func TestShare(t *testing.T) {
+	s := &source{answer: says(time.Minute, "x")}
+	m := NewMemo(s, Budget{Queries: 10})
+	half, none := m.Share(50), m.Share(0)
+	for i := range 20 {
+		_, err := half.LookupTXT(t.Context(), fmt.Sprintf("n%d.example", i))
+		if i < 5 && err != nil || i >= 5 && !errors.Is(err, ErrBudget) {
+			t.Errorf("half, %d: got %v", i, err)
+		}
+	}
+	for i := range 20 {
+		_, err := m.LookupTXT(t.Context(), fmt.Sprintf("n%d.example", i))
+		if i < 10 && err != nil || i >= 10 && !errors.Is(err, ErrBudget) {
+			t.Errorf("%d: got %v", i, err)
+		}
+	}
+	if _, err := none.LookupTXT(t.Context(), "n9.example"); err != nil {
+		t.Errorf("asked before: %v", err)
+	}
+	if _, err := none.LookupTXT(t.Context(), "n11.example"); !errors.Is(err, ErrBudget) {
+		t.Errorf("beyond the budget: %v", err)
+	}
+	if s.asked.Load() != 10 {
+		t.Errorf("asked %d times", s.asked.Load())
+	}
+}
+
 func TestBudgetOfTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{delay: 4 * time.Second, answer: says(time.Minute, "x")}
