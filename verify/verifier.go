@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -159,16 +158,15 @@ func (r *Run) Finish(m *message.Message) Results {
 
 // finishBody feeds the body to every signature and collects what they say.
 func (r *Run) finishBody(m *message.Message) {
-	var err error
-	r.guard("dkim", func() { _, err = io.Copy(r.bodies, m.Body()) })
-	broken := func(reason string) dkim.Verification {
-		return dkim.Verification{Result: authres.PermError, Reason: reason, BodyLength: -1, FieldNth: 1}
-	}
-	r.results.DKIM = []dkim.Verification{broken("internal error")}
+	r.results.DKIM = []dkim.Verification{{Result: authres.PermError, Reason: "internal error", BodyLength: -1, FieldNth: 1}}
 	r.results.ARC = arc.Verification{Result: authres.PermError, Reason: "internal error"}
-	if err != nil {
-		r.results.DKIM = []dkim.Verification{{Result: authres.TempError, Reason: "body could not be read: " + err.Error(), BodyLength: -1, FieldNth: 1}}
-		r.results.ARC = arc.Verification{Result: authres.TempError, Reason: "body could not be read: " + err.Error()}
+	// A body that cannot be read, or that is not there in full, makes temperror of every signature.
+	read := false
+	r.guard("dkim", func() {
+		r.bodies.ReadMessage(m)
+		read = true
+	})
+	if !read {
 		return
 	}
 	if r.dkim != nil {

@@ -225,3 +225,20 @@ func TestForwarderVouchesForOneAuthor(t *testing.T) {
 		}
 	}
 }
+
+// A body that is not there in full says nothing about a signature: not even that it fails.
+func TestIncompleteBodyIsTemporary(t *testing.T) {
+	signed := strings.NewReplacer("\n", "\r\n", "rsa-", "ed25519-").Replace(signedMail)
+	m, err := message.Read(strings.NewReader(signed+strings.Repeat("x\r\n", 100)), stranger,
+		message.Limits{BodyOctets: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	// The key is that of RFC 8463 Appendix A.2.
+	z := parseZone(t, `s._domainkey.a.example. TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`)
+	r := New(Options{Resolver: z}).Verify(t.Context(), m)
+	if len(r.DKIM) != 1 || r.DKIM[0].Result != authres.TempError || r.ARC.Result == authres.Pass {
+		t.Errorf("dkim %+v, arc %+v", r.DKIM, r.ARC)
+	}
+}

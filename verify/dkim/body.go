@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync"
 
 	"assay/verify/message"
 )
@@ -103,8 +104,8 @@ func (b *Bodies) Write(p []byte) (int, error) {
 
 // ReadFrom reads the body from r to its end. An error is also kept, as with Fail.
 func (b *Bodies) ReadFrom(r io.Reader) (int64, error) {
-	size := 32 << 10
-	if s, ok := r.(interface{ Size() int64 }); ok && s.Size() < 64<<10 {
+	size := 64 << 10
+	if s, ok := r.(interface{ Size() int64 }); ok && s.Size() < 128<<10 {
 		size = 4 << 10
 	}
 	buf := make([]byte, size)
@@ -179,7 +180,8 @@ type canonicalBody struct {
 	cr    bool  // a CR that may be the first half of a line end
 	wsp   bool  // pending white space within a line (relaxed)
 
-	out []byte // small runs on their way to the hash
+	out []byte         // small runs on their way to the hash
+	mem *[outSize]byte // the memory of out
 }
 
 // Sizes of the buffer in which canonical octets are collected, and of the blocks of the body they come from. A block
@@ -189,6 +191,9 @@ const (
 	relaxBlock  = 2 << 10
 	simpleBlock = 1 << 10
 )
+
+// outBuffers keeps the buffers of bodies that have ended: they are a third of what a small message costs in memory.
+var outBuffers = sync.Pool{New: func() any { return new([outSize]byte) }}
 
 // fourCRLF is eight octets, as a little-endian number.
 const fourCRLF = 0x0a0d0a0d0a0d0a0d
@@ -355,8 +360,9 @@ func (c *canonicalBody) emit(p []byte) {
 
 // room makes room for n more octets in out; n is at most outSize.
 func (c *canonicalBody) room(n int) {
-	if c.out == nil {
-		c.out = make([]byte, 0, outSize)
+	if c.mem == nil {
+		c.mem = outBuffers.Get().(*[outSize]byte)
+		c.out = c.mem[:0]
 	}
 	if len(c.out)+n > outSize {
 		c.pass()
@@ -411,5 +417,9 @@ func (c *canonicalBody) close() {
 		if !d.done {
 			d.finish(c.hash)
 		}
+	}
+	if c.mem != nil {
+		outBuffers.Put(c.mem)
+		c.mem, c.out = nil, nil
 	}
 }

@@ -42,7 +42,9 @@ func (b *Bodies) ReadMessage(m *message.Message) {
 		return
 	}
 	if b.forms[0] != nil || b.forms[1] != nil {
-		b.ReadFrom(m.Body()) // the error is kept
+		if _, err := m.CopyBody(b); err != nil {
+			b.Fail(err)
+		}
 	}
 }
 

@@ -17,6 +17,16 @@ func (m *Message) Body() *io.SectionReader {
 	return io.NewSectionReader(&m.body, 0, m.body.size)
 }
 
+// CopyBody writes the octets behind the header to w, as received. Those in memory are written in one piece and without
+// being copied, so w must neither keep nor change them, as io.Writer has it.
+func (m *Message) CopyBody(w io.Writer) (int64, error) {
+	if m.body.file != nil {
+		return io.Copy(w, m.Body())
+	}
+	n, err := w.Write(m.body.mem)
+	return int64(n), err
+}
+
 // Open returns a reader of the octets of r, which counts from the first octet of the message. What lies outside the
 // message is left out.
 func (m *Message) Open(r Range) *io.SectionReader {
@@ -34,7 +44,7 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return int64(n), err
 	}
-	k, err := io.Copy(w, m.Body())
+	k, err := m.CopyBody(w)
 	return int64(n) + k, err
 }
 
