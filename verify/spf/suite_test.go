@@ -93,7 +93,7 @@ func readSuite(t *testing.T) []suiteCase {
 	file := filepath.Join(vectorsDir(t), "auth", "spf-rfc7208", "rfc7208-tests.yml")
 	data, err := os.ReadFile(file)
 	if err != nil {
-		t.Skipf("SKIPPED: the RFC 7208 test suite is not there: %v", err)
+		t.Skipf("SKIPPED: the RFC 7208 test suite is not there (set ASSAY_VECTORS): %v", err)
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithUniqueKeys(false))
 	if err != nil {
