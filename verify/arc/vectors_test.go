@@ -7,39 +7,15 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"assay/verify/authres"
 	"assay/verify/dns"
+	"assay/verify/internal/vectors"
 	"assay/verify/message"
 )
-
-// vectors returns the folder of the foreign test vectors, and skips the test where they are not.
-func vectors(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("ASSAY_VECTORS")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				root = filepath.Join(filepath.Dir(dir), "shared", "vectors")
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-	}
-	dir := filepath.Join(root, "auth", name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("NOT RUN: no vectors at %s (set ASSAY_VECTORS)", dir)
-	}
-	return dir
-}
 
 // records is a resolver that knows some TXT records.
 type records map[string]string
@@ -94,7 +70,7 @@ type suite struct {
 }
 
 func suites(t *testing.T) []suite {
-	data, err := os.ReadFile(filepath.Join(vectors(t, "arc-valimail"), "arc-validation-tests.json"))
+	data, err := os.ReadFile(vectors.Path(t, "auth/arc-valimail/arc-validation-tests.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

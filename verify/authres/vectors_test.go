@@ -2,39 +2,18 @@ package authres
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"assay/verify/internal/vectors"
 )
-
-// vectors returns the path of a file of the external test vectors, and skips the test where they are not installed.
-func vectors(t *testing.T, path string) string {
-	t.Helper()
-	if dir := os.Getenv("ASSAY_VECTORS"); dir != "" {
-		return filepath.Join(dir, path)
-	}
-	for dir := "."; ; dir = filepath.Join("..", dir) {
-		if name := filepath.Join(dir, "..", "shared", "vectors", path); exists(name) {
-			return name
-		}
-		if abs, err := filepath.Abs(dir); err != nil || abs == filepath.Dir(abs) {
-			t.Skipf("SKIPPED: %s is neither below $ASSAY_VECTORS nor below ../shared/vectors", path)
-		}
-	}
-}
-
-// exists tells whether there is such a file.
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
 
 // TestDoctestsRead runs the doctests of python3-authres that parse a field: every statement about the parsed field is
 // checked against ours. Where that parser refuses a field, ours must refuse it or name the departure in Defects.
 func TestDoctestsRead(t *testing.T) {
-	text, err := os.ReadFile(vectors(t, "auth/authres-python/authres-doctests.txt"))
+	text, err := os.ReadFile(vectors.Path(t, "auth/authres-python/authres-doctests.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +132,7 @@ func render(c Clause) string {
 
 // TestDoctestsWrite reads and writes again each field that python3-authres writes in its doctests.
 func TestDoctestsWrite(t *testing.T) {
-	text, err := os.ReadFile(vectors(t, "auth/authres-python/authres-doctests.txt"))
+	text, err := os.ReadFile(vectors.Path(t, "auth/authres-python/authres-doctests.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,30 +19,6 @@ import (
 	"assay/verify/message"
 )
 
-// vectors returns the folder of the foreign test vectors, and skips the test where they are not.
-func vectors(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("ASSAY_VECTORS")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				root = filepath.Join(filepath.Dir(dir), "shared", "vectors")
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-	}
-	dir := filepath.Join(root, "auth", name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("NOT RUN: no vectors at %s (set ASSAY_VECTORS)", dir)
-	}
-	return dir
-}
-
 // readFile returns the content of a file.
 func readFile(t testing.TB, elem ...string) string {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"assay/verify/authres"
+	"assay/verify/internal/vectors"
 )
 
 // mailDKIMZone reads the FAKE_DNS.dat of Mail::DKIM.
@@ -35,7 +36,7 @@ func mailDKIMZone(t *testing.T, dir string) records {
 // TestMailDKIM runs the corpus of Mail::DKIM against what an RFC 8301 verifier answers ("modern"). Most of the corpus is
 // older than RFC 4871 and signed with SHA-1.
 func TestMailDKIM(t *testing.T) {
-	dir := vectors(t, "dkim-mail-dkim")
+	dir := vectors.Path(t, "auth/dkim-mail-dkim")
 	zone := mailDKIMZone(t, dir)
 	var tests []struct {
 		File   string
@@ -71,7 +72,7 @@ func TestMailDKIM(t *testing.T) {
 
 // TestMailAuth runs the messages of mail-auth. Each file is some lines of zone, an empty line, and a message.
 func TestMailAuth(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(vectors(t, "dkim-mail-auth"), "0*.txt"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "auth/dkim-mail-auth"), "0*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no messages", err)
 	}
@@ -91,7 +92,7 @@ func TestMailAuth(t *testing.T) {
 
 // TestDkimpyMessages runs the signed messages of dkimpy.
 func TestDkimpyMessages(t *testing.T) {
-	dir := vectors(t, "dkim-dkimpy")
+	dir := vectors.Path(t, "auth/dkim-dkimpy")
 	example := readFile(t, dir, "test.txt")
 	tests := []struct {
 		file string
@@ -124,7 +125,7 @@ func TestDkimpyMessages(t *testing.T) {
 
 // TestDkimpyKeys reads the key records of dkimpy.
 func TestDkimpyKeys(t *testing.T) {
-	dir := vectors(t, "dkim-dkimpy")
+	dir := vectors.Path(t, "auth/dkim-dkimpy")
 	tests := []struct {
 		file, err string
 		email     bool

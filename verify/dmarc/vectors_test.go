@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,35 +11,19 @@ import (
 	"assay/verify/authres"
 	"assay/verify/dkim"
 	"assay/verify/dns"
+	"assay/verify/internal/vectors"
 	"assay/verify/spf"
 )
 
 // load reads a JSON file of the external test vectors, and skips the test where they are not installed.
 func load(t *testing.T, path string, into any) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(vectors(t, path), path))
+	text, err := os.ReadFile(vectors.Path(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// vectors returns the directory of the external test vectors.
-func vectors(t *testing.T, path string) string {
-	t.Helper()
-	if dir := os.Getenv("ASSAY_VECTORS"); dir != "" {
-		return dir
-	}
-	for dir := "."; ; dir = filepath.Join("..", dir) {
-		root := filepath.Join(dir, "..", "shared", "vectors")
-		if _, err := os.Stat(filepath.Join(root, path)); err == nil {
-			return root
-		}
-		if abs, err := filepath.Abs(dir); err != nil || abs == filepath.Dir(abs) {
-			t.Skipf("SKIPPED: %s is neither below $ASSAY_VECTORS nor below ../shared/vectors", path)
-		}
 	}
 }
 

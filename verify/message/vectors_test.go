@@ -14,32 +14,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// vectors returns the directory of the shared test vectors, and skips the test where they are not.
-func vectors(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("ASSAY_VECTORS")
-	if dir == "" {
-		root, err := os.Getwd()
-		for err == nil && root != "/" {
-			if _, statErr := os.Stat(filepath.Join(root, "go.mod")); statErr == nil {
-				break
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "vectors")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIPPED: no test vectors: set ASSAY_VECTORS (%v)", err)
-	}
-	return dir
-}
+	"assay/verify/internal/vectors"
+)
 
 // mails returns the files below the vectors that are mails, one per file.
 func mails(t testing.TB) map[string][]byte {
 	t.Helper()
-	root := vectors(t)
+	root := vectors.Path(t, "")
 	found := make(map[string][]byte)
 	for _, dir := range []string{"scan", "smime", "auth"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, e fs.DirEntry, err error) error {
@@ -149,7 +131,7 @@ func TestVectorsAgreeWithPython(t *testing.T) {
 		t.Skip("SKIPPED: no python3 to compare with")
 	}
 	all := mails(t)
-	root := vectors(t)
+	root := vectors.Path(t, "")
 	cmd := exec.Command(python, "-c", pythonTree)
 	var names strings.Builder
 	for name := range all {
@@ -279,7 +261,7 @@ func TestVectorsSignedOctets(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: no openssl to compare with")
 	}
-	expected, err := os.ReadFile(filepath.Join(vectors(t), "smime", "EXPECTED.tsv"))
+	expected, err := os.ReadFile(vectors.Path(t, "smime/EXPECTED.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"assay/verify/authres"
+	"assay/verify/internal/vectors"
 )
 
 // A suiteCase is one test of the RFC 7208 test suite, with the zone of its document.
@@ -90,10 +90,9 @@ func checkInvariants(t *testing.T, v Verification) {
 // readSuite reads the suite, or skips the test when there is none on this machine.
 func readSuite(t *testing.T) []suiteCase {
 	t.Helper()
-	file := filepath.Join(vectorsDir(t), "auth", "spf-rfc7208", "rfc7208-tests.yml")
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(vectors.Path(t, "auth/spf-rfc7208/rfc7208-tests.yml"))
 	if err != nil {
-		t.Skipf("SKIPPED: the RFC 7208 test suite is not there (set ASSAY_VECTORS): %v", err)
+		t.Fatal(err)
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithUniqueKeys(false))
 	if err != nil {
@@ -109,24 +108,6 @@ func readSuite(t *testing.T) []suiteCase {
 		}
 		cases = append(cases, readDocument(t, &doc)...)
 	}
-}
-
-// vectorsDir returns the directory of foreign test vectors: $ASSAY_VECTORS, or shared/vectors beside the repository.
-func vectorsDir(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("ASSAY_VECTORS"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, "..", "shared", "vectors")
-		}
-	}
-	return ""
 }
 
 // pairs calls f with every key and value of a mapping.
