@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +151,8 @@ func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) pl
 			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged trust header fields"}}
 	}
 	switch d.Disposition {
-	case rules.Reject, rules.Defer:
+	case rules.Deliver, rules.Junk, rules.Quarantine:
+	default: // also a disposition that nobody knows
 		return refusal(*d)
 	}
 	o.Removed = removed
@@ -180,6 +182,9 @@ func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
 	if !f.opt.Headers.NoResult {
 		o.Headers = append(o.Headers, f.opt.Headers.Result(subject))
 	}
+	if o.Decision.Disposition == rules.Junk {
+		o.Headers = append(o.Headers, rules.HeaderField{Name: "X-Spam-Flag", Value: "YES"}) // what Sieve scripts look for
+	}
 	o.Headers = append(o.Headers, o.Decision.Headers...)
 
 	var ops []plan.Op
@@ -190,7 +195,9 @@ func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
 		ops = append(ops, plan.Op{Kind: plan.InsertHeader, Name: h.Name, Value: h.Value})
 	}
 	if o.Decision.Disposition == rules.Quarantine {
-		ops = append(ops, plan.Op{Kind: plan.Hold, Value: o.Decision.Reason})
+		// The reason may quote the message.
+		reason := cmp.Or(plan.Printable(o.Decision.Reason), "quarantined by policy")
+		ops = append(ops, plan.Op{Kind: plan.Hold, Value: reason})
 	}
 	return ops, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -242,6 +243,35 @@ func TestTooManyForgedFieldsAreRefused(t *testing.T) {
 	o := f.Explain(t.Context(), read(t, message.Envelope{}, append(lines, "", "")...), granted)
 	if o.Plan.Verdict != plan.Refuse || !strings.HasPrefix(o.Plan.Text(), "550 5.7.1 ") {
 		t.Errorf("plan %+v", o.Plan)
+	}
+}
+
+func TestDispositions(t *testing.T) {
+	tests := []struct {
+		name    string
+		d       rules.Decision
+		verdict plan.Verdict
+		want    string // an operation
+	}{
+		{"junk", rules.Decision{Disposition: rules.Junk}, plan.Accept, "insert_header X-Spam-Flag YES"},
+		{"quarantine quotes the message", rules.Decision{Disposition: rules.Quarantine, Reason: "gef\u00e4lscht\r\nx"}, plan.Accept,
+			"quarantine  gef?lscht x"},
+		{"quarantine without a reason", rules.Decision{Disposition: rules.Quarantine}, plan.Accept, "quarantine  quarantined by policy"},
+		{"an unknown disposition is no delivery", rules.Decision{Disposition: 99}, plan.TempFail, ""},
+		{"less than none", rules.Decision{Disposition: -1}, plan.TempFail, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := testFilter(t, func() rules.Decision { return tt.d })
+			o := f.Explain(t.Context(), read(t, message.Envelope{}, someMail...), granted)
+			var ops []string
+			for _, op := range o.Plan.Ops {
+				ops = append(ops, fmt.Sprintf("%s %s %s", op.Kind, op.Name, op.Value))
+			}
+			if o.Plan.Verdict != tt.verdict || tt.want != "" && !slices.Contains(ops, tt.want) || tt.want == "" && len(ops) > 0 {
+				t.Errorf("verdict %v, operations %q (%s)", o.Plan.Verdict, ops, o.Failure)
+			}
+		})
 	}
 }
 

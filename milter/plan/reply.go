@@ -42,7 +42,7 @@ func Reply(code int, enhancedCode, text string) (string, error) {
 	if !enhanced.MatchString(enhancedCode) || enhancedCode[0] != class {
 		return "", fmt.Errorf("%w: %d %q", errReplyEnhanced, code, enhancedCode)
 	}
-	lines := wrap(printable(text), maxReplyLine)
+	lines := wrap(Printable(text), maxReplyLine)
 	if len(lines) > maxReplyLines {
 		lines = lines[:maxReplyLines]
 	}
@@ -60,8 +60,8 @@ func Reply(code int, enhancedCode, text string) (string, error) {
 	return b.String(), nil
 }
 
-// printable maps everything outside printable ASCII to one blank or question mark, and joins runs of blanks.
-func printable(s string) string {
+// Printable maps everything outside printable ASCII to one blank or question mark, and joins runs of blanks.
+func Printable(s string) string {
 	var b strings.Builder
 	blank := true
 	for _, r := range s {
