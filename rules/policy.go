@@ -17,7 +17,7 @@ type Policy struct {
 }
 
 // Decide applies the policy. It depends on nothing but its arguments.
-func (p Policy) Decide(r verify.Results, findings []scan.Finding) Decision {
+func (p Policy) Decide(r verify.Results, _ scan.Report) Decision {
 	d := Decision{Disposition: Deliver, Trust: trust(r)}
 	if r.Skipped != "" {
 		return d

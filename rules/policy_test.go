@@ -3,6 +3,7 @@ package rules
 import (
 	"testing"
 
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/arc"
 	"assay/verify/authres"
@@ -88,7 +89,7 @@ func TestPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			plain, force := Policy{}.Decide(tt.r, nil), Policy{EnforceDMARC: true}.Decide(tt.r, nil)
+			plain, force := Policy{}.Decide(tt.r, scan.Report{}), Policy{EnforceDMARC: true}.Decide(tt.r, scan.Report{})
 			if plain.Disposition != tt.plain || force.Disposition != tt.force || plain.Trust != tt.trust {
 				t.Errorf("plain %v, enforced %v, trust %v", plain.Disposition, force.Disposition, plain.Trust)
 			}

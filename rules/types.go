@@ -2,6 +2,8 @@
 // no input or output, its cost is bounded, and it carries a trace that explains it.
 package rules
 
+import "assay/scan"
+
 // A Disposition is what happens to a message as a whole. The zero value is Defer: whatever goes wrong, the sending side
 // keeps the mail.
 type Disposition int
@@ -41,16 +43,74 @@ type Decision struct {
 	Reply       SMTPReply // for Defer and Reject
 	Reason      string    // why, in words, for logs and for the quarantine
 	Trust       Trust
-	Rules       []Match // rules that fired, in evaluation order
-	Headers     []HeaderField
+	Rules       []Match     // rules whose condition holds, in evaluation order, monitored ones among them
+	Exempt      []Exemption // rules that an exception kept from firing
+	Errors      []Failure   // rules that could not be evaluated
+	Set         string      // SHA-256 of the rule set that decided, lower-case hex; "" for none
+
+	// Modifications, in the order of the rules. They are made when the message is delivered, junked or quarantined.
+	Tags    []string // put in front of the subject
+	Headers []HeaderField
+	Notes   []string     // sentences for the summary that people read
+	HTML    []HTMLAction // at most one per level of Unwrap
+	Remove  []Removal    // attachments that are replaced by a notice
+	Notify  []Notification
 }
 
-// A Match is one rule that fired.
+// A Match is one rule whose condition holds.
 type Match struct {
 	ID       string      `json:"id"`
 	Title    string      `json:"title"`
+	Severity Severity    `json:"severity,omitempty"`
 	Enforced bool        `json:"enforced"` // false: monitored only
-	Asked    Disposition `json:"asked"`    // the disposition the rule asks for
+	Asked    Disposition `json:"asked"`    // the disposition the rule asks for; Deliver if it asks for none
+}
+
+// A Severity says how serious it is that a rule fires.
+type Severity string
+
+// The severities.
+const (
+	Info     Severity = "info"
+	Low      Severity = "low"
+	Medium   Severity = "medium"
+	High     Severity = "high"
+	Critical Severity = "critical"
+)
+
+// An Exemption is a rule that would have fired but for one of its exceptions.
+type Exemption struct {
+	Rule      string `json:"rule"`
+	Exception string `json:"exception"`
+}
+
+// A Failure is a rule that could not be evaluated. Unless it says otherwise (on_error) it counts as not fired.
+type Failure struct {
+	Rule  string `json:"rule"`
+	Cause string `json:"cause"`
+}
+
+// An HTMLAction asks for HTML to be made safe.
+type HTMLAction struct {
+	Rule   string
+	Level  scan.Level
+	Unwrap bool // also parts under a signature, which does not verify any more then
+}
+
+// A Removal asks for one object to be replaced by a notice. An object inside of an archive takes the archive with it.
+type Removal struct {
+	Rule    string
+	Section string // of the part
+	Name    string // file name of the object, "" if it has none
+	Reason  string // for the notice, "" for the title of the rule
+	Unwrap  bool   // also under a signature
+}
+
+// A Notification is a message to the people behind a channel of the configuration.
+type Notification struct {
+	Channel string
+	Rule    string
+	Title   string // of the rule
 }
 
 // A HeaderField is one field to add.

@@ -1,5 +1,5 @@
 // Package scan looks inside a message: what is in there, and how could it be made safe? A scanner reports what it saw
-// as Findings and proposes Remedies; it has no severity and decides nothing.
+// as Findings, Links and Objects and proposes Remedies; it has no severity and decides nothing.
 package scan
 
 import (
@@ -16,10 +16,114 @@ type Finding struct {
 	Kind    Kind   // what was seen
 	Section string // IMAP section of the part, "" for the whole message
 	Detail  string // for people; may quote the message, so it is escaped wherever it is shown
+	Count   int    // how often it was seen in that part, at least 1
+}
+
+// A Link is an address that a reader can follow, or that a mail client loads.
+type Link struct {
+	Section string // IMAP section of the part
+	URL     string // as written, blanks and line ends removed
+	Text    string // what the reader sees in its place, blanks collapsed; "" when nothing is shown
+	Source  Source // where it was found
+}
+
+// A Source says where a Link was found.
+type Source string
+
+// The sources of links.
+const (
+	FromText   Source = "text"   // written in plain text
+	FromAnchor Source = "anchor" // <a href> and <area href>
+	FromForm   Source = "form"   // where a form would be sent
+	FromRemote Source = "remote" // loaded without a click: images, style sheets, fonts
+)
+
+// A State says how much of an object could be looked at. The zero value is Uninspectable: what nobody looked at is never
+// called clean.
+type State string
+
+// The states of an object.
+const (
+	Inspected     State = "inspected"     // read in full
+	Encrypted     State = "encrypted"     // cannot be read without a key that Assay does not have
+	Uninspectable State = "uninspectable" // a limit, a broken or unknown format, a volume of a split archive
+	Bad           State = "bad"           // a virus scanner calls it malicious
+)
+
+// An Object is one file that a message carries: an attachment, or what was found inside of one.
+type Object struct {
+	Path       string   // section and names from the outside to the inside: "2", "2/a.zip", "2/a.zip/b.docx"
+	Section    string   // IMAP section of the part that carries it
+	Depth      int      // 0 for an attachment, 1 for a member of an archive, ...
+	Name       string   // file name a person sees, decoded, without tricks; "" if there is none
+	Names      []string // every name that a mail client could show or save it under, tricks removed, without repetitions
+	Extension  string   // of Name, lower case, without the dot; "" if there is none
+	Declared   string   // media type that the message or the container claims, lower case
+	Type       string   // media type by content, "application/octet-stream" when unknown
+	Size       int64    // octets, decoded
+	SHA256     string   // of the decoded octets, lower-case hex
+	Inline     bool     // shown as a part of the text: an image, or text without a file name
+	State      State    // "" is treated as Uninspectable
+	Class      string   // of an encrypted object: "archive", "document", "pdf", "openpgp", "smime", "disk", "other"; "" otherwise
+	Method     string   // how it is encrypted, or why it cannot be inspected, in words: "ZipCrypto", "RC4 40 bit"
+	Traits     []Trait  // what is odd or active about it, in alphabetical order, without repetitions
+	Compressed bool     // it was found inside of an archive
+}
+
+// A Trait is a stable word for something about an object that rules ask for.
+type Trait string
+
+// Traits of names and types. Packages that look deeper add their own.
+const (
+	DoubleExtension Trait = "double-extension" // invoice.pdf.exe
+	RightToLeft     Trait = "right-to-left"    // a control character reverses a part of the name
+	HiddenExtension Trait = "hidden-extension" // the extension is pushed out of sight or cut off by blanks, dots or NUL
+	TypeMismatch    Trait = "type-mismatch"    // the content is of another type than the name or the message says
+	NamesDiffer     Trait = "names-differ"     // clients would show different names
+	Executable      Trait = "executable"       // runs when it is opened: programs, scripts, shortcuts, installers
+	HTMLDocument    Trait = "html-document"    // HTML, XHTML, SVG or MHTML sent as a file
+	Archive         Trait = "archive"          // a container of files
+	DiskImage       Trait = "disk-image"       // ISO, IMG, VHD
+)
+
+// A Level says how much is taken out of HTML. The zero value is Active.
+type Level string
+
+// The levels, from nothing to everything.
+const (
+	Off    Level = "off"    // nothing is changed
+	Active Level = "active" // whatever acts on its own: scripts, handlers, forms, frames, objects
+	Remote Level = "remote" // Active, and whatever is loaded without a click
+	Text   Level = "text"   // the HTML is replaced by its text
+)
+
+// A Remedy is the edit that would make one part of a message safe. It is made only if a rule asks.
+type Remedy struct {
+	Section string
+	Signed  bool // the part lies under a signature, or inside of encryption; it is edited only if a rule says so in words
+	// Edit returns the edit for a level, and what it takes out by kind. ok is false when the level changes nothing. It may
+	// read the message again; it is called at most once per message, before the message is closed.
+	Edit func(level Level) (edit message.Edit, taken []Finding, ok bool)
+}
+
+// A Report is what a scanner saw in one message.
+type Report struct {
+	Findings []Finding
+	Links    []Link
+	Objects  []Object
+	Remedies []Remedy
+}
+
+// Add appends what another scanner saw.
+func (r *Report) Add(more Report) {
+	r.Findings = append(r.Findings, more.Findings...)
+	r.Links = append(r.Links, more.Links...)
+	r.Objects = append(r.Objects, more.Objects...)
+	r.Remedies = append(r.Remedies, more.Remedies...)
 }
 
 // A Scanner inspects one aspect of a message. Scan is called once per message, from several goroutines for different
 // messages. It reports what it cannot finish as a finding; it never returns an error and never panics on input.
 type Scanner interface {
-	Scan(ctx context.Context, m *message.Message) []Finding
+	Scan(ctx context.Context, m *message.Message) Report
 }

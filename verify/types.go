@@ -10,6 +10,7 @@ import (
 	"assay/verify/dmarc"
 	"assay/verify/iprev"
 	"assay/verify/message"
+	"assay/verify/smime"
 	"assay/verify/spf"
 )
 
@@ -22,6 +23,7 @@ type Results struct {
 	ARC     arc.Verification
 	DMARC   dmarc.Evaluation
 	IPRev   iprev.Verification
+	SMIME   smime.Verification // the zero value when it was not asked for
 	Auth    Auth
 	Skipped Skip    // not "": the sender is trusted, so only Auth is evaluated
 	Faults  []Fault // checks that panicked; their outcome is permerror

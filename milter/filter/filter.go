@@ -65,7 +65,7 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 	o.describe(m)
 
 	var scanning sync.WaitGroup
-	scanning.Go(func() { o.Findings = t.filter.scan(ctx, m) })
+	scanning.Go(func() { o.Report = t.filter.scan(ctx, m) })
 	o.Results = t.run.Finish(m)
 	scanning.Wait()
 	o.Questions = t.run.Questions()
@@ -73,7 +73,7 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 		return o.fail("given up before the checks were finished: %v", context.Cause(ctx))
 	}
 
-	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Findings)
+	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Report)
 	return t.filter.plan(o, m, caps)
 }
 
@@ -123,23 +123,27 @@ func (o *Outcome) fail(format string, args ...any) plan.Plan {
 	return plan.Plan{}
 }
 
-// scan runs the scanners side by side and returns their findings in the scanners' order. A scanner that panics is a
+// scan runs the scanners side by side and returns what they saw in the scanners' order. A scanner that panics is a
 // finding: nothing is looked at in part and called clean.
-func (f *Filter) scan(ctx context.Context, m *message.Message) []scan.Finding {
-	found := make([][]scan.Finding, len(f.opt.Scanners))
+func (f *Filter) scan(ctx context.Context, m *message.Message) scan.Report {
+	found := make([]scan.Report, len(f.opt.Scanners))
 	var wg sync.WaitGroup
 	for i, s := range f.opt.Scanners {
 		wg.Go(func() {
 			defer func() {
 				if cause := recover(); cause != nil {
-					found[i] = []scan.Finding{{Kind: "limit.panic", Detail: fmt.Sprintf("%T: %v", s, cause)}}
+					found[i] = scan.Report{Findings: []scan.Finding{{Kind: "limit.panic", Detail: fmt.Sprintf("%T: %v", s, cause), Count: 1}}}
 				}
 			}()
 			found[i] = s.Scan(ctx, m)
 		})
 	}
 	wg.Wait()
-	return slices.Concat(found...)
+	var all scan.Report
+	for _, r := range found {
+		all.Add(r)
+	}
+	return all
 }
 
 // plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.

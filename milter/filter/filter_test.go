@@ -181,7 +181,7 @@ func emptyZone(t *testing.T) *zone.Zone {
 
 type decider func() rules.Decision
 
-func (d decider) Decide(verify.Results, []scan.Finding) rules.Decision { return d() }
+func (d decider) Decide(verify.Results, scan.Report) rules.Decision { return d() }
 
 func testFilter(t *testing.T, d decider, more ...scan.Scanner) *Filter {
 	return New(Options{Verifier: verify.New(verify.Options{Resolver: emptyZone(t)}), Rules: d, Scanners: more})
@@ -277,13 +277,13 @@ func TestDispositions(t *testing.T) {
 
 type panicking struct{}
 
-func (panicking) Scan(context.Context, *message.Message) []scan.Finding { panic("scanner") }
+func (panicking) Scan(context.Context, *message.Message) scan.Report { panic("scanner") }
 
 func TestScannerPanicIsAFinding(t *testing.T) {
 	f := testFilter(t, func() rules.Decision { return rules.Decision{Disposition: rules.Deliver} }, panicking{})
 	o := f.Explain(t.Context(), read(t, message.Envelope{}, someMail...), granted)
-	if len(o.Findings) != 1 || o.Findings[0].Kind != "limit.panic" || o.Plan.Verdict != plan.Accept {
-		t.Errorf("findings %+v, plan %+v", o.Findings, o.Plan.Verdict)
+	if len(o.Report.Findings) != 1 || o.Report.Findings[0].Kind != "limit.panic" || o.Plan.Verdict != plan.Accept {
+		t.Errorf("findings %+v, plan %+v", o.Report.Findings, o.Plan.Verdict)
 	}
 }
 

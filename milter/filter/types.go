@@ -22,7 +22,7 @@ type Outcome struct {
 	Parts     int              // leaves of the MIME tree
 	Defects   []message.Defect // departures from the standards
 	Results   verify.Results
-	Findings  []scan.Finding
+	Report    scan.Report
 	Decision  rules.Decision
 	Plan      plan.Plan
 	Headers   []rules.HeaderField // fields as they are added, top one first
@@ -43,7 +43,7 @@ type Observer interface {
 
 // A Decider makes the decision about a message. It is called once per message, concurrently, and does no I/O.
 type Decider interface {
-	Decide(r verify.Results, findings []scan.Finding) rules.Decision
+	Decide(r verify.Results, report scan.Report) rules.Decision
 }
 
 // Options configure a Filter.

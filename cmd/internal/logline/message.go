@@ -177,7 +177,7 @@ func (l *line) decision(o *filter.Outcome, err error) {
 	if n := len(o.Removed); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("removed", n))
 	}
-	if n := len(o.Findings); n > 0 {
+	if n := len(o.Report.Findings); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("findings", n))
 	}
 	if n := len(o.Defects); n > 0 {

@@ -255,7 +255,7 @@ func New(o *filter.Outcome) Report {
 	return Report{
 		Version: Version, Envelope: NewEnvelope(&o.Envelope), Size: o.Size, Parts: o.Parts,
 		Results:   NewResults(o.Results),
-		Findings:  each(o.Findings, func(f scan.Finding) Finding { return Finding{string(f.Kind), f.Section, f.Detail} }),
+		Findings:  each(o.Report.Findings, func(f scan.Finding) Finding { return Finding{string(f.Kind), f.Section, f.Detail} }),
 		Defects:   each(o.Defects, func(d message.Defect) Defect { return Defect{d.Code, d.Section, d.Detail} }),
 		Decision:  newDecision(o),
 		Plan:      each(o.Plan.Ops, func(p plan.Op) Op { return Op{string(p.Kind), p.Name, p.Nth, p.Value} }),

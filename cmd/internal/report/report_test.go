@@ -23,7 +23,7 @@ func hostile() *filter.Outcome {
 	return &filter.Outcome{
 		Envelope: message.Envelope{QueueID: evil, ClientName: evil, Helo: evil, MailFrom: evil, RcptTo: []string{evil}, AuthUser: evil},
 		Defects:  []message.Defect{{Code: "c", Detail: evil}},
-		Findings: []scan.Finding{{Kind: "k", Detail: evil}},
+		Report:   scan.Report{Findings: []scan.Finding{{Kind: "k", Detail: evil, Count: 1}}},
 		Results: verify.Results{
 			Author: message.Author{Mailboxes: []message.Mailbox{{Name: evil, Local: evil, Domain: evil}}},
 			SPF:    []spf.Verification{{Result: authres.Fail, Reason: evil, Record: evil, Explanation: evil, Steps: []string{evil}}},
