@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/emersion/go-milter"
@@ -60,8 +61,16 @@ func (s *session) conclude(m *milter.Modifier) {
 		return
 	}
 	if p.Verdict == plan.Accept {
-		s.edit(m, p.Ops)
-		err = s.finish(proceed())
+		r := proceed()
+		if err = s.edit(m, p.Ops); err != nil { // half of the edits do no harm: the MTA drops them with the message
+			s.report(err)
+			r = replyWith(replyFailed)
+		}
+		if sent := s.finish(r); sent != nil {
+			err = sent
+		} else if err != nil {
+			err = &RefusedError{replyFailed, err}
+		}
 	} else {
 		err = s.finish(replyWith(finalReply(p)))
 	}
@@ -152,8 +161,9 @@ func (s *session) checked(p plan.Plan) (plan.Plan, error) {
 	return plan.Build(p.Ops, s.granted.capabilities())
 }
 
-// edit writes the modifications of a checked plan. A write error is final and shows in the answer.
-func (s *session) edit(m *milter.Modifier, ops []plan.Op) {
+// edit writes the modifications of a checked plan. A write error is final and shows in the answer; the error is about a new
+// body that cannot be read.
+func (s *session) edit(m *milter.Modifier, ops []plan.Op) error {
 	// Without SMFIP_HDR_LEADSPC the MTA puts a blank in front of each value itself.
 	lead := ""
 	if s.granted.leadingSpace() {
@@ -168,23 +178,42 @@ func (s *session) edit(m *milter.Modifier, ops []plan.Op) {
 		case plan.InsertHeader:
 			m.InsertHeader(0, op.Name, lead+op.Value)
 		case plan.ReplaceBody:
-			replaceBody(m, op.Body)
+			if err := replaceBody(m, op.Body.Open()); err != nil {
+				return fmt.Errorf("milter: new body: %w", err)
+			}
 		case plan.Hold:
 			m.Quarantine(op.Value)
 		}
 	}
+	return nil
 }
 
 // replaceBody writes body in packets that both MTAs take, cut behind line ends. There is at least one packet: without any
 // the old body stays.
-func replaceBody(m *milter.Modifier, body []byte) {
-	for {
-		n := cutBody(body)
-		m.ReplaceBody(body[:n])
-		if body = body[n:]; len(body) == 0 {
-			return
+func replaceBody(m *milter.Modifier, body io.Reader) error {
+	window := make([]byte, 2*maxBodyPacket)
+	held, written, end := 0, false, false
+	for !end || held > 0 {
+		n, err := io.ReadFull(body, window[held:])
+		held += n
+		if end = err == io.EOF || err == io.ErrUnexpectedEOF; err != nil && !end {
+			return err
+		}
+		for start := 0; ; {
+			rest := window[start:held]
+			if len(rest) == 0 || !end && len(rest) <= maxBodyPacket {
+				held = copy(window, rest)
+				break
+			}
+			n := cutBody(rest)
+			m.ReplaceBody(rest[:n])
+			start, written = start+n, true
 		}
 	}
+	if !written {
+		m.ReplaceBody(nil)
+	}
+	return nil
 }
 
 // cutBody returns the size of the next packet. Only a line longer than a packet is cut inside, and never between CR and LF:

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"assay/milter/plan"
 	"assay/verify/message"
@@ -30,7 +33,7 @@ func TestEditsInOrder(t *testing.T) {
 		{Kind: plan.ChangeHeader, Name: "Subject", Nth: 1, Value: "s\n\tfolded"},
 		{Kind: plan.InsertHeader, Name: "X-Below", Value: "1"},
 		{Kind: plan.InsertHeader, Name: "X-Top", Value: "2"},
-		{Kind: plan.ReplaceBody, Body: []byte("new\r\nbody\r\n")},
+		{Kind: plan.ReplaceBody, Body: plan.Bytes("new\r\nbody\r\n")},
 		{Kind: plan.Hold, Value: "looks odd"},
 	}})
 	want := []packet{
@@ -91,7 +94,7 @@ func TestVerdicts(t *testing.T) {
 // A plan that the MTA did not grant, or that would damage the message, is refused whole.
 func TestNoHalfPlans(t *testing.T) {
 	header := plan.Op{Kind: plan.InsertHeader, Name: "X", Value: "y"}
-	body := plan.Op{Kind: plan.ReplaceBody, Body: []byte("x")}
+	body := plan.Op{Kind: plan.ReplaceBody, Body: plan.Bytes("x")}
 	tests := []struct {
 		name    string
 		actions uint32
@@ -144,7 +147,7 @@ func TestBodyPackets(t *testing.T) {
 	for name, body := range map[string]string{"empty": "", "short": "x", "text": text, "long lines, CR and LF apart": long,
 		"only line ends": strings.Repeat("\r\n", 100_000), "LF only": strings.Repeat("x\n", 100_000)} {
 		t.Run(name, func(t *testing.T) {
-			got, seen := sendTo(t, plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: []byte(body)}}})
+			got, seen := sendTo(t, plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: plan.Bytes(body)}}})
 			if seen.ended != nil || len(got) < 2 {
 				t.Fatalf("%d packets, ended with %v", len(got), seen.ended)
 			}
@@ -162,6 +165,26 @@ func TestBodyPackets(t *testing.T) {
 				t.Error("the body is not the same")
 			}
 		})
+	}
+}
+
+// A torn is a body that cannot be read to its end.
+type torn struct{}
+
+func (torn) Open() io.Reader {
+	return io.MultiReader(strings.NewReader(strings.Repeat("x\r\n", 100_000)), iotest.ErrReader(os.ErrClosed))
+}
+func (torn) Size() int64 { return 400_000 }
+
+// A new body that cannot be read is no half a message: the MTA keeps the mail with the sender.
+func TestTornBodyDefers(t *testing.T) {
+	got, seen := sendTo(t, plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: torn{}}}})
+	if end := got[len(got)-1]; end.code != 'y' || end.data != replyFailed+"\x00" {
+		t.Errorf("answered %c %q", end.code, end.data)
+	}
+	var refused *RefusedError
+	if !errors.As(seen.ended, &refused) || !errors.Is(seen.ended, os.ErrClosed) {
+		t.Errorf("ended with %v", seen.ended)
 	}
 }
 
@@ -194,7 +217,7 @@ func FuzzCutBody(f *testing.F) {
 func TestAnswerIsOneWrite(t *testing.T) {
 	desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{
 		{Kind: plan.DeleteHeader, Name: "A", Nth: 1}, {Kind: plan.InsertHeader, Name: "A", Value: "1"},
-		{Kind: plan.ReplaceBody, Body: []byte("body\r\n")}}})
+		{Kind: plan.ReplaceBody, Body: plan.Bytes("body\r\n")}}})
 	server, client := pipe(t)
 	s := NewServer(desk, Options{})
 	s.connections <- struct{}{}

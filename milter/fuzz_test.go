@@ -58,7 +58,7 @@ func (balanced) Handle(_ context.Context, m *message.Message, caps plan.Capabili
 	}
 	var body bytes.Buffer
 	io.Copy(&body, m.Body())
-	p, err := plan.Build([]plan.Op{{Kind: plan.InsertHeader, Name: "X", Value: "y"}, {Kind: plan.ReplaceBody, Body: body.Bytes()}}, caps)
+	p, err := plan.Build([]plan.Op{{Kind: plan.InsertHeader, Name: "X", Value: "y"}, {Kind: plan.ReplaceBody, Body: plan.Bytes(body.Bytes())}}, caps)
 	if err != nil {
 		return plan.Plan{}
 	}

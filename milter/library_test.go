@@ -56,7 +56,7 @@ func TestWithTheClientOfGoMilter(t *testing.T) {
 	desk.plan = func(_ context.Context, m *message.Message, caps plan.Capabilities) plan.Plan {
 		p, err := plan.Build([]plan.Op{
 			{Kind: plan.DeleteHeader, Name: "Subject", Nth: 1}, {Kind: plan.InsertHeader, Name: "X", Value: "y"},
-			{Kind: plan.ReplaceBody, Body: []byte("new\r\n")}, {Kind: plan.Hold, Value: "reason"}}, caps)
+			{Kind: plan.ReplaceBody, Body: plan.Bytes("new\r\n")}, {Kind: plan.Hold, Value: "reason"}}, caps)
 		if err != nil {
 			t.Error(err)
 		}

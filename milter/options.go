@@ -41,6 +41,11 @@ type Options struct {
 	// DrainTimeout limits how long Serve waits for running messages when its context ends. Default Budget plus 10 s.
 	DrainTimeout time.Duration
 
+	// Group, if it is not nil, tells recipients apart whose mail is decided by different policies. A recipient of another
+	// group than the first one of its message is answered 452, so that the client sends it a message of its own (RFC 5321
+	// Section 4.5.3.1.10). It is called for every recipient, concurrently.
+	Group func(recipient string) string
+
 	Now      func() time.Time // the clock of Envelope.ReceivedAt; default time.Now
 	Logger   *slog.Logger     // default: nothing is logged
 	Observer Observer         // default: nothing is counted
@@ -69,6 +74,7 @@ const (
 	EventProtocolError Event = "protocol_error" // the peer broke the milter protocol
 	EventOverBudget    Event = "over_budget"    // a message was not decided in time
 	EventAborted       Event = "aborted"        // a message was aborted, or its connection was lost, before its end
+	EventSplit         Event = "split"          // a recipient was asked to be sent separately, see Options.Group
 	EventPanic         Event = "panic"          // a Handler panicked
 )
 

@@ -123,6 +123,10 @@ func (s *session) recipient() response {
 		return replyWith(replyTooManyRecipients)
 	}
 	path, _ := parsePath(s.wire.payload())
+	if !s.tx.admit(path, s.server.opt.Group) && !s.client.local() {
+		s.server.count(EventSplit, 1)
+		return replyWith(replyOtherGroup)
+	}
 	s.tx.env.RcptTo = append(s.tx.env.RcptTo, path)
 	return proceed()
 }

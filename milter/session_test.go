@@ -145,6 +145,40 @@ func TestTooManyRecipients(t *testing.T) {
 	}
 }
 
+// Recipients of another policy group get a message of their own, but not those of sendmail(1): what Postfix refuses of its
+// own mail it bounces.
+func TestRecipientsAreSplitByGroup(t *testing.T) {
+	group := func(recipient string) string {
+		_, domain, _ := strings.Cut(recipient, "@")
+		return domain
+	}
+	desk := newDesk()
+	m := connectTo(t, desk, Options{Group: group})
+	for _, tt := range []struct{ to, later []string }{
+		{[]string{"b@one.example", "c@one.example"}, []string{"d@two.example", "e@"}},
+		{[]string{"d@two.example"}, []string{"b@one.example"}},
+	} {
+		m.envelope("a@example.org", tt.to...)
+		for _, rcpt := range tt.later {
+			m.send('R', "<"+rcpt+">")
+			m.want('y', replyOtherGroup+"\x00")
+		}
+		m.content("x\r\n", "From: a@example.org")
+		m.wantEnd('c', "")
+		if got := desk.got(t); !slices.Equal(got.env.RcptTo, tt.to) {
+			t.Errorf("recipients = %q, want %q", got.env.RcptTo, tt.to)
+		}
+	}
+	m.write(raw('K', "")) // another client on the same connection
+	m.connect("localhost", '4', 0, "127.0.0.1")
+	m.envelope("a@example.org", "b@one.example", "d@two.example")
+	m.content("x\r\n", "From: a@example.org")
+	m.wantEnd('c', "")
+	if got := desk.got(t); len(got.env.RcptTo) != 2 {
+		t.Errorf("local submission: recipients = %q", got.env.RcptTo)
+	}
+}
+
 func TestClientAddress(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	tests := []struct {

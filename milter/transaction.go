@@ -41,6 +41,7 @@ func (e *RefusedError) Unwrap() error { return e.Cause }
 const (
 	replyFailed            = plan.DefaultReply
 	replyTooManyRecipients = "452 4.5.3 Too many recipients"
+	replyOtherGroup        = "452 4.5.3 Recipient is served by another policy, please send it separately"
 	replyHeaderLimit       = "550 5.6.0 Message header exceeds the limits of this system"
 	replyMalformed         = "550 5.6.0 Message header is malformed"
 	replyBodyTempFail      = "451 4.3.4 Message is too large to be checked at this time"
@@ -56,10 +57,12 @@ type transaction struct {
 	cancel  context.CancelFunc
 	env     message.Envelope
 	builder *message.Builder
-	pending Pending // set by begin
-	data    bool    // the message itself has begun to arrive; the server waits for it when it drains
-	begun   bool    // the header is complete
-	reply   string  // the final answer, if it is known before the end of the message
+	pending Pending          // set by begin
+	message *message.Message // complete; plans may read from it until settle
+	data    bool             // the message itself has begun to arrive; the server waits for it when it drains
+	begun   bool             // the header is complete
+	group   string           // of the first recipient, by Options.Group
+	reply   string           // the final answer, if it is known before the end of the message
 }
 
 // newTransaction starts a message of the given reverse-path.
@@ -69,6 +72,18 @@ func newTransaction(ctx context.Context, limits message.Limits, path string, arg
 	tx.env.MailFrom = path
 	tx.env.SMTPUTF8 = slices.ContainsFunc(args, func(arg string) bool { return strings.EqualFold(arg, "SMTPUTF8") })
 	return tx
+}
+
+// admit reports whether a recipient may be added: it is the first one, or of the same group.
+func (tx *transaction) admit(recipient string, group func(string) string) bool {
+	if group == nil {
+		return true
+	}
+	key := group(recipient)
+	if len(tx.env.RcptTo) == 0 {
+		tx.group = key
+	}
+	return key == tx.group
 }
 
 // begin hands the complete header to the handler. A panic is an error.
@@ -92,7 +107,7 @@ func (tx *transaction) handle(ctx context.Context, queueID string, caps plan.Cap
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	defer m.Close()
+	tx.message = m
 	return tx.pending.Handle(ctx, m, caps), nil
 }
 
@@ -100,6 +115,10 @@ func (tx *transaction) handle(ctx context.Context, queueID string, caps plan.Cap
 func (tx *transaction) settle(cause error) (err error) {
 	tx.cancel()
 	tx.builder.Discard()
+	if tx.message != nil {
+		defer tx.message.Close()
+		tx.message = nil
+	}
 	pending := tx.pending
 	tx.pending = nil
 	if pending == nil {

@@ -22,7 +22,7 @@ type Handler interface {
 // A Pending is one message whose body is still arriving.
 type Pending interface {
 	// Handle is called at most once, when m is complete, and returns what is to be done. It must respect ctx. The
-	// session closes m afterwards. A panic or the zero Plan answers 451.
+	// session closes m once the plan was carried out. A panic or the zero Plan answers 451.
 	Handle(ctx context.Context, m *message.Message, caps plan.Capabilities) plan.Plan
 	// Done is called exactly once per message: after the plan was carried out (err is nil), after the session refused
 	// the message by itself, with or without Handle (err is a *RefusedError), or when the plan could not be sent or the

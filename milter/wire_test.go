@@ -271,7 +271,7 @@ func TestDeadlines(t *testing.T) {
 // An MTA that does not read its answers does not hold a session for ever.
 func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: make([]byte, 1<<20)}}})
+		desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: make(plan.Bytes, 1<<20)}}})
 		_, m := attach(t, desk, Options{})
 		m.open().envelope("a@example.org", "b@example.net")
 		m.content("x\r\n", "A: 1")
@@ -466,7 +466,7 @@ func TestConnectionLostDuringHandle(t *testing.T) {
 // The memory of a large packet, and of a large answer, is given back when the message has ended.
 func TestIdleConnectionsKeepLittleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: make([]byte, 50_000)}}})
+		desk := answering(plan.Plan{Verdict: plan.Accept, Ops: []plan.Op{{Kind: plan.ReplaceBody, Body: make(plan.Bytes, 50_000)}}})
 		s, m := attach(t, desk, Options{})
 		m.open().envelope("a@example.org", "b@example.net")
 		m.content(strings.Repeat("x", 65535), "A: 1")

@@ -31,7 +31,7 @@ func Apply(p Plan, m *message.Message, w io.Writer) error {
 func (p Plan) Body(m *message.Message) io.Reader {
 	for _, o := range p.Ops {
 		if o.Kind == ReplaceBody {
-			return bytes.NewReader(o.Body)
+			return o.Body.Open()
 		}
 	}
 	return m.Body()

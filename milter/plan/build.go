@@ -109,6 +109,10 @@ func (o Op) check(caps Capabilities) error {
 		if !ValidName(o.Name) || !ValidValue(o.Value) {
 			return fmt.Errorf("%w: field %q: %q", ErrInvalid, o.Name, o.Value)
 		}
+	case ReplaceBody:
+		if o.Body == nil {
+			return fmt.Errorf("%w: no body", ErrInvalid)
+		}
 	case Hold:
 		if !ValidValue(o.Value) {
 			return fmt.Errorf("%w: quarantine reason %q", ErrInvalid, o.Value)

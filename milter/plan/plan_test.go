@@ -90,7 +90,7 @@ func TestBuildOrdersDeletesDescendingBeforeInserts(t *testing.T) {
 	ops := []Op{
 		{Kind: InsertHeader, Name: "X-A", Value: "1"},
 		{Kind: DeleteHeader, Name: "Authentication-Results", Nth: 1},
-		{Kind: ReplaceBody, Body: []byte("b")},
+		{Kind: ReplaceBody, Body: Bytes("b")},
 		{Kind: DeleteHeader, Name: "authentication-results", Nth: 3},
 		{Kind: DeleteHeader, Name: "Authentication-Results", Nth: 2},
 		{Kind: InsertHeader, Name: "X-B", Value: "2"},
@@ -119,14 +119,15 @@ func TestBuildIsAllOrNothing(t *testing.T) {
 		caps Capabilities
 		err  error
 	}{
-		{"not granted", []Op{good, {Kind: ReplaceBody}}, Capabilities{AddHeaders: true}, ErrCapability},
+		{"not granted", []Op{good, {Kind: ReplaceBody, Body: Bytes("x")}}, Capabilities{AddHeaders: true}, ErrCapability},
 		{"unknown kind", []Op{{Kind: "x"}}, all, ErrInvalid},
 		{"bad name", []Op{{Kind: InsertHeader, Name: "a b", Value: "x"}}, all, ErrInvalid},
 		{"bad value", []Op{{Kind: InsertHeader, Name: "a", Value: "x\r\ny: z"}}, all, ErrInvalid},
 		{"unknown occurrence", []Op{{Kind: DeleteHeader, Name: "a"}}, all, ErrInvalid},
 		{"empty change deletes on the wire", []Op{{Kind: ChangeHeader, Name: "a", Nth: 1}}, all, ErrInvalid},
 		{"deleted twice", []Op{{Kind: DeleteHeader, Name: "a", Nth: 1}, {Kind: DeleteHeader, Name: "A", Nth: 1}}, all, ErrInvalid},
-		{"two bodies", []Op{{Kind: ReplaceBody}, {Kind: ReplaceBody}}, all, ErrInvalid},
+		{"two bodies", []Op{{Kind: ReplaceBody, Body: Bytes("x")}, {Kind: ReplaceBody, Body: Bytes("x")}}, all, ErrInvalid},
+		{"no body", []Op{{Kind: ReplaceBody}}, all, ErrInvalid},
 		{"quarantine reason", []Op{{Kind: Hold, Value: "\x00"}}, all, ErrInvalid},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,11 @@
 // the same plan is executed by a milter session or applied to a file. A plan is complete or refused; there is no half.
 package plan
 
+import (
+	"bytes"
+	"io"
+)
+
 // Capabilities are the message modifications that the MTA granted during option negotiation.
 type Capabilities struct {
 	AddHeaders    bool // SMFIF_ADDHDRS: insert header fields
@@ -28,8 +33,25 @@ type Op struct {
 	Name  string `json:"name,omitempty"`
 	Nth   int    `json:"nth,omitempty"`   // 1-based occurrence among fields of that name
 	Value string `json:"value,omitempty"` // header values: folded with LF and blank, without leading blank
-	Body  []byte `json:"-"`
+	Body  Body   `json:"-"`
 }
+
+// A Body is a new message body. It is valid until the message it was made from is closed.
+type Body interface {
+	// Open returns the octets from the first one, with CRLF line ends. It may be called more than once.
+	Open() io.Reader
+	// Size returns the number of octets.
+	Size() int64
+}
+
+// A Bytes is a Body in memory.
+type Bytes []byte
+
+// Open implements Body.
+func (b Bytes) Open() io.Reader { return bytes.NewReader(b) }
+
+// Size implements Body.
+func (b Bytes) Size() int64 { return int64(len(b)) }
 
 // A Verdict is the final answer to the MTA. The zero value is TempFail.
 type Verdict int

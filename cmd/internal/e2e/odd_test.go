@@ -164,7 +164,7 @@ func TestSizes(t *testing.T) {
 		l := newLane(t, setup{main: map[string]string{"message_size_limit": "1000000"}})
 		s := newScript()
 		l.serve(t, s, milter.Options{})
-		s.answer(edits(t, plan.Op{Kind: plan.ReplaceBody, Body: []byte(strings.Repeat("more\r\n", 400_000))}))
+		s.answer(edits(t, plan.Op{Kind: plan.ReplaceBody, Body: plan.Bytes(strings.Repeat("more\r\n", 400_000))}))
 		if l.postfix == nil {
 			t.Skip("NOT TESTED: needs Postfix")
 		}

@@ -205,7 +205,7 @@ func trapBody(t *testing.T, l *lane, s *script, m mtatest.MTA) {
 		"dots":          ".\r\n..\r\n.\r\n",
 		"only newlines": strings.Repeat("\r\n", 70_000),
 	} {
-		s.answer(edits(t, plan.Op{Kind: plan.ReplaceBody, Body: []byte(body)}))
+		s.answer(edits(t, plan.Op{Kind: plan.ReplaceBody, Body: plan.Bytes(body)}))
 		reply := send(t, connect(t, m, "127.0.2.25"), between("a@client.example", "b@rcpt.example"), plain, 250)
 		_, got := fields(l.delivered(t, reply))
 		if got != body {
@@ -218,7 +218,7 @@ func trapBody(t *testing.T, l *lane, s *script, m mtatest.MTA) {
 func trapEverything(t *testing.T, l *lane, s *script, m mtatest.MTA) {
 	body := strings.Repeat("new\r\n", 50_000)
 	s.answer(edits(t,
-		plan.Op{Kind: plan.ReplaceBody, Body: []byte(body)},
+		plan.Op{Kind: plan.ReplaceBody, Body: plan.Bytes(body)},
 		plan.Op{Kind: plan.InsertHeader, Name: "X-In", Value: "in"},
 		plan.Op{Kind: plan.DeleteHeader, Name: "X-Out", Nth: 1},
 		plan.Op{Kind: plan.ChangeHeader, Name: "Subject", Nth: 1, Value: "changed"}))

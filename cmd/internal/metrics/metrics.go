@@ -44,6 +44,7 @@ type Metrics struct {
 	reloads     *prometheus.CounterVec
 	tls         *prometheus.CounterVec
 	unsentPlans prometheus.Counter
+	split       prometheus.Counter
 }
 
 // New returns metrics with a registry of their own.
@@ -84,6 +85,7 @@ func (m *Metrics) newServerMetrics() {
 	m.lookups = m.counters("dns_lookups_total", "DNS lookups by where their answer came from.", "type", "source")
 	m.limits = m.counters("limits_exceeded_total", "Messages that exceeded a limit.", "limit")
 	m.aborted = m.counter("aborted_total", "Messages that the client or the MTA gave up.")
+	m.split = m.counter("recipients_split_total", "Recipients that were asked to be sent separately, because another policy serves them.")
 	m.protocol = m.counter("protocol_errors_total", "Breaches of the milter protocol by the MTA's side.")
 	m.panics = m.counter("panics_total", "Panics that were caught; each is a bug.")
 	m.reloads = m.counters("reload_total", "Reloads of the configuration.", "result")
@@ -197,6 +199,8 @@ func (m *Metrics) Count(e milter.Event, delta int) {
 		m.limits.WithLabelValues("time").Add(float64(delta))
 	case milter.EventAborted:
 		m.aborted.Add(float64(delta))
+	case milter.EventSplit:
+		m.split.Add(float64(delta))
 	case milter.EventBadHeader, milter.EventProtocolError:
 		m.protocol.Add(float64(delta))
 	case milter.EventPanic:
