@@ -96,8 +96,11 @@ func (l *Loaded) System() Problems {
 		}
 	}
 	for _, dir := range c.Rules.Dirs {
-		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-			r.at("rules.dirs", "the files in %s are not used: this version decides by a fixed policy", dir)
+		if dir == Shipped || dir == VendorRules || dir == LocalRules {
+			continue
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			r.at("rules.dirs", "there is no directory %s on this system", dir)
 		}
 	}
 	r.warnSeal()

@@ -33,6 +33,8 @@ type Config struct {
 	Headers  Headers
 	Verify   Verify
 	Rules    Rules
+	Scan     Scan
+	Notify   Notify
 	OnError  OnError
 	Log      Log
 }
@@ -43,6 +45,7 @@ type Listen struct {
 	SocketMode  uint32
 	SocketGroup string
 	Metrics     string
+	Control     string
 }
 
 // Identity says who Assay speaks for.
@@ -136,6 +139,7 @@ type Verify struct {
 	DMARC DMARC
 	ARC   ARC
 	IPRev IPRev
+	SMIME SMIME
 }
 
 // SPF configures SPF (RFC 7208).
@@ -216,11 +220,6 @@ type ARC struct {
 // IPRev configures the check of the client's name (RFC 8601 Section 3).
 type IPRev struct {
 	Names int
-}
-
-// Rules says where rule files are.
-type Rules struct {
-	Dirs []string
 }
 
 // OnError says what happens to a message that cannot be processed.

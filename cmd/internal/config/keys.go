@@ -12,7 +12,7 @@ import (
 // defaults, the documentation, the JSON Schema and the example file all come from here.
 func rows() []*key {
 	var all []*key
-	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), otherRows()} {
+	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), notifyRows(), otherRows()} {
 		all = append(all, part...)
 	}
 	return all
@@ -37,6 +37,9 @@ func listenRows() []*key {
 		newKey("listen.metrics", hostPort(), "", func(c *Config) *string { return &c.Listen.Metrics },
 			"HOST:PORT that serves Prometheus metrics at /metrics and the state of the daemon at /healthz over HTTP. "+
 				"Empty switches both off."),
+		newKey("listen.control", optional(directory()), "/run/assay/control.sock", func(c *Config) *string { return &c.Listen.Control },
+			"Unix socket for assay ctl. Only root and the user that Assay runs as may change something through it. Empty "+
+				"switches it off."),
 		newSection("identity", "Who Assay speaks for."),
 		newKey("identity.authserv_id", authservID(), "", func(c *Config) *string { return &c.Identity.AuthservID },
 			"The authserv-id in Authentication-Results (RFC 8601 Section 2.5): a full host name with a dot and without a "+
@@ -166,7 +169,7 @@ func headerRows() []*key {
 
 // verifyRows are the keys about the checks.
 func verifyRows() []*key {
-	return slices.Concat(protocolRows(), sealRows(), clientRows())
+	return slices.Concat(protocolRows(), sealRows(), clientRows(), smimeRows())
 }
 
 // protocolRows are the keys about SPF, DKIM, DMARC and ARC.
@@ -195,8 +198,9 @@ func protocolRows() []*key {
 			"What a signature is worth whose time lies in the future: accept, it passes; policy, it does not."),
 		newSection("verify.dmarc", "DMARC (RFC 9989)."),
 		newKey("verify.dmarc.enforce", boolean(), false, func(c *Config) *bool { return &c.Verify.DMARC.Enforce },
-			"Refuse messages that fail DMARC when the owner of the domain in From asks for rejection and no trusted ARC "+
-				"sealer vouches for them. Otherwise they are delivered and marked as forged."),
+			"Short for an override in the rule files that sets the mode of the rule dmarc-reject to enforce: refuse messages that "+
+				"fail DMARC when the owner of the domain in From asks for it, unless a trusted forwarder or known list vouches for "+
+				"them. Otherwise the shipped rule only reports them, and they are delivered and marked as forged."),
 		newKey("verify.dmarc.discovery", choice(TreeWalk, PSL, Both), TreeWalk,
 			func(c *Config) *Discovery { return &c.Verify.DMARC.Discovery },
 			"How the organizational domain is found: treewalk (RFC 9989), psl (the public suffix list of RFC 7489), or "+
@@ -224,10 +228,6 @@ func clientRows() []*key {
 // otherRows are the keys of the short sections.
 func otherRows() []*key {
 	return []*key{
-		newSection("scan", "Inspection of contents. This version has no keys here."),
-		newSection("rules", "Rule files."),
-		newKey("rules.dirs", list[string]{directory()}, nil, func(c *Config) *[]string { return &c.Rules.Dirs },
-			"Directories of rule files. This version decides by a fixed policy and takes no rule files."),
 		newKey("on_error", choice(TempFail), TempFail, func(c *Config) *OnError { return &c.OnError },
 			"What happens to a message that Assay cannot process: tempfail, the sending side keeps it and tries again. "+
 				"There is no accept, which would deliver unchecked mail, and no reject, which would lose mail over a "+
