@@ -1,0 +1,241 @@
+package facts
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/emersion/go-message/charset"
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+
+	"assay/scan"
+	"assay/verify/message"
+)
+
+// maxHTML bounds how many octets of HTML are read for its text.
+const maxHTML = 1 << 20
+
+// A passage is the text of one part.
+type passage struct{ section, text string }
+
+// passages are the shown plain text parts, together at most MaxText octets.
+func (f *Facts) passages() []passage {
+	if s := f.structure(); s.read || f.in.Message == nil {
+		return s.passages
+	}
+	s := f.structure()
+	s.read = true
+	room := MaxText
+	for _, p := range s.plain {
+		if room <= 0 {
+			break
+		}
+		text := f.decode(p, room)
+		room -= len(text) + 1
+		s.passages = append(s.passages, passage{p.Section, text})
+	}
+	return s.passages
+}
+
+// decode returns at most limit octets of the text of a part, as UTF-8 with LF between lines. An unknown charset is taken
+// for UTF-8, as mail programs do.
+func (f *Facts) decode(p *message.Part, limit int) string {
+	// A character has at most four octets in any charset, and UTF-16 may need four for one of ours.
+	raw, _ := io.ReadAll(io.LimitReader(f.in.Message.Content(p), 4*int64(limit)+4))
+	name := p.Params["charset"]
+	if name != "" && !strings.EqualFold(name, "utf-8") && !strings.EqualFold(name, "us-ascii") {
+		if r, err := charset.Reader(name, bytes.NewReader(raw)); err == nil {
+			if converted, err := io.ReadAll(io.LimitReader(r, 2*int64(limit)+4)); err == nil {
+				raw = converted
+			}
+		}
+	}
+	return cut(strings.ReplaceAll(string(raw[:min(len(raw), 2*limit)]), "\r\n", "\n"), limit)
+}
+
+// plainText is the text of all shown plain text parts.
+func (f *Facts) plainText() string {
+	all := f.passages()
+	if len(all) == 1 {
+		return all[0].text
+	}
+	var out strings.Builder
+	for i, p := range all {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		out.WriteString(p.text)
+	}
+	return out.String()
+}
+
+// text is the plain text, or that of the HTML when there is no plain text but blanks.
+func (f *Facts) text() string {
+	if plain := f.plainText(); strings.TrimSpace(plain) != "" {
+		return plain
+	}
+	w := textWriter{room: MaxText}
+	budget := maxHTML
+	for _, p := range f.structure().html {
+		if budget <= 0 || w.room <= 0 {
+			break
+		}
+		source := f.decode(p, budget)
+		budget -= len(source)
+		w.html(source)
+		w.line()
+	}
+	return strings.TrimSpace(cut(w.out.String(), MaxText))
+}
+
+// A textWriter reduces HTML to its text: blanks are collapsed, blocks begin new lines.
+type textWriter struct {
+	out   strings.Builder
+	room  int // octets that may still be written
+	blank bool
+	skip  atom.Atom // the element whose content is left out
+}
+
+// html writes the text of a document. It tokenizes and builds no tree, so time is linear and memory is bounded.
+func (w *textWriter) html(source string) {
+	z := html.NewTokenizer(strings.NewReader(source))
+	w.skip = 0
+	for w.room > 0 {
+		switch z.Next() {
+		case html.ErrorToken:
+			return
+		case html.TextToken:
+			if w.skip == 0 {
+				w.text(z.Text())
+			}
+		case html.StartTagToken:
+			w.start(z)
+		case html.SelfClosingTagToken:
+			name, _ := z.TagName()
+			w.breakAt(atom.Lookup(name))
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			tag := atom.Lookup(name)
+			if tag == w.skip {
+				w.skip = 0
+			}
+			w.breakAt(tag)
+		}
+	}
+}
+
+// start begins an element.
+func (w *textWriter) start(z *html.Tokenizer) {
+	name, _ := z.TagName()
+	tag := atom.Lookup(name)
+	switch tag {
+	case atom.Script, atom.Style, atom.Title, atom.Noembed, atom.Noframes, atom.Iframe:
+		w.skip = tag // raw text elements: the tokenizer ends them where a browser does
+	}
+	w.breakAt(tag)
+}
+
+// breakAt begins a new line, or a new cell, at the elements that do.
+func (w *textWriter) breakAt(tag atom.Atom) {
+	switch tag {
+	case atom.Td, atom.Th:
+		w.blank = true
+	case atom.Address, atom.Article, atom.Aside, atom.Blockquote, atom.Br, atom.Center, atom.Dd, atom.Div, atom.Dl, atom.Dt,
+		atom.Footer, atom.Form, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Header, atom.Hr, atom.Li, atom.Main,
+		atom.Ol, atom.P, atom.Pre, atom.Section, atom.Table, atom.Tr, atom.Ul:
+		w.line()
+	}
+}
+
+// line ends the line, unless it is empty.
+func (w *textWriter) line() {
+	w.blank = false
+	if s := w.out.String(); s != "" && s[len(s)-1] != '\n' {
+		w.out.WriteByte('\n')
+		w.room--
+	}
+}
+
+// text writes text with blanks collapsed. Soft hyphens and characters without width are left out: they only keep words
+// from being found.
+func (w *textWriter) text(b []byte) {
+	for _, r := range string(b) {
+		if w.room <= 0 {
+			return
+		}
+		switch {
+		case unicode.IsSpace(r) || r == 0:
+			w.blank = true
+			continue
+		case invisible(r):
+			continue
+		}
+		if s := w.out.String(); w.blank && s != "" && s[len(s)-1] != '\n' {
+			w.out.WriteByte(' ')
+			w.room--
+		}
+		w.blank = false
+		n, _ := w.out.WriteRune(r)
+		w.room -= n
+	}
+}
+
+// invisible reports whether r takes no place on a screen.
+func invisible(r rune) bool {
+	switch r {
+	case '\u00ad', '\u034f', '\u180e', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff':
+		return true
+	}
+	return false
+}
+
+// html sums up what the HTML scanner has found.
+func (f *Facts) html() HTML {
+	out := HTML{Present: len(f.structure().html) > 0, Active: []string{}}
+	seen := map[string]bool{}
+	for _, found := range f.in.Report.Findings {
+		kind, ok := strings.CutPrefix(string(found.Kind), "html.")
+		if !ok {
+			continue
+		}
+		out.count(kind, max(found.Count, 1))
+		if isActive(kind) && !seen[kind] && len(out.Active) < MaxList {
+			seen[kind] = true
+			out.Active = append(out.Active, bounded(kind))
+		}
+	}
+	remote := 0
+	for i := range f.in.Report.Links {
+		if f.in.Report.Links[i].Source == scan.FromRemote {
+			remote++
+		}
+	}
+	out.Remote = max(out.Remote, remote)
+	return out
+}
+
+// count adds findings of a kind to the number they belong to.
+func (h *HTML) count(kind string, n int) {
+	switch kind, _, _ := strings.Cut(kind, "."); kind {
+	case "form":
+		h.Forms += n
+	case "script":
+		h.Scripts += n
+	case "remote":
+		h.Remote += n
+	case "tracker":
+		h.Trackers += n
+	}
+}
+
+// isActive reports whether a kind of HTML finding, without "html.", acts on its own. What is only loaded does not.
+func isActive(kind string) bool {
+	kind, _, _ = strings.Cut(kind, ".")
+	switch kind {
+	case "remote", "tracker", "link", "hidden":
+		return false
+	}
+	return true
+}
