@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type contentCheck struct {
 	junk     bool // of base64, something outside the alphabet was seen: no length to check any more
 	digits   int  // of base64
 	padding  int  // of base64
+	high     bool // of quoted-printable, an octet above 127 was seen
 }
 
 // begin prepares for the body of p.
@@ -29,7 +31,7 @@ func (c *contentCheck) line(d *defects, p *Part, line []byte, first bool) {
 	text := trimEOL(line)
 	if !c.begun && len(text) > 0 {
 		c.begun = true
-		if c.nested && first && looksLikeMIMEField(text, false) {
+		if c.nested && first && looksLikeMIMEField(bytes.TrimLeft(text, " \t\x00"), false) {
 			d.addText(BodyMIME, p.Section, text)
 		}
 	}
@@ -38,6 +40,10 @@ func (c *contentCheck) line(d *defects, p *Part, line []byte, first bool) {
 		c.base64(d, p, text)
 	case encodingQP:
 		c.quotedPrintable(d, p, text, len(text) < len(line))
+		if !c.high && hasHigh(text) {
+			c.high = true
+			d.add(QP8Bit, p.Section, "")
+		}
 	default:
 		if first && len(text) > len("begin ") {
 			c.inline(d, p, text)
@@ -123,6 +129,21 @@ func (c *contentCheck) quotedPrintable(d *defects, p *Part, text []byte, complet
 			d.addText(QPEscape, p.Section, text)
 		}
 	}
+}
+
+// hasHigh reports whether text has octets above 127.
+func hasHigh(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.LittleEndian.Uint64(text)&0x8080808080808080 != 0 {
+			return true
+		}
+	}
+	for _, c := range text {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
 }
 
 // inline looks for encodings that are older than MIME and that mail programs still show as attachments.

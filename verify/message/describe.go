@@ -9,13 +9,15 @@ import (
 // Content-Transfer-Encodings (RFC 2045 Section 6).
 const (
 	encoding7Bit   = "7bit"
+	encoding8Bit   = "8bit"
+	encodingBinary = "binary"
 	encodingQP     = "quoted-printable"
 	encodingBase64 = "base64"
 )
 
 func knownEncoding(name string) bool {
 	switch name {
-	case encoding7Bit, "8bit", "binary", encodingQP, encodingBase64:
+	case encoding7Bit, encoding8Bit, encodingBinary, encodingQP, encodingBase64:
 		return true
 	}
 	return false
@@ -44,6 +46,8 @@ func (d *defects) describe(p *Part, fallback string, parameters int) {
 			d.single(&disposition, f, p.Section)
 		case sameName(f.Name, "MIME-Version"):
 			version = true
+		case !isPlainName(f.Name) && looksLikeMIMEName(f.Name):
+			d.add(MIMEFieldName, p.Section, quote(f.Name))
 		}
 	}
 	if ctype != nil {
@@ -56,6 +60,22 @@ func (d *defects) describe(p *Part, fallback string, parameters int) {
 	if p.Parent == nil && !version && (ctype != nil || encoding != nil) {
 		d.add(MIMEVersionMissing, p.Section, "MIME fields without MIME-Version")
 	}
+}
+
+// isPlainName reports whether the name of a field is made of what all registered names are made of.
+func isPlainName(name string) bool {
+	for i := range len(name) {
+		if !isAlphanumeric(name[i]) && name[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// looksLikeMIMEName reports whether a name begins as that of a MIME field, whatever its case.
+func looksLikeMIMEName(name string) bool {
+	const prefix = "content-"
+	return len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // single keeps the first field of a kind; a second one is a defect. A third one is not compared any more.
@@ -146,6 +166,9 @@ func (d *defects) resolve(params []parameter, section string) map[string]string 
 			continue
 		}
 		value := p.value
+		if p.blank && p.name == "boundary" {
+			d.add(MIMEParamBlank, section, quote(p.name))
+		}
 		if strings.Contains(value, "=?") {
 			value = d.encodedWord(p.name, value, section)
 		}

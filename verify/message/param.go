@@ -23,6 +23,7 @@ type parameter struct {
 	value    string // quoting removed, octets as they are
 	index    int    // position of a continuation (RFC 2231 Section 3), -1 if it is none
 	extended bool   // has charset and language (RFC 2231 Section 4)
+	blank    bool   // has blanks around its "=", or behind a value without quotes
 }
 
 // parseStructured reads the value of a field. With slash the value is a media type. The text has no folds any more.
@@ -125,15 +126,19 @@ func (p *paramParser) parameter() {
 		p.pos++
 	}
 	name := p.text[start:p.pos]
+	equals := p.pos
 	p.blanks()
 	if name == "" || p.pos == len(p.text) || p.text[p.pos] != '=' {
 		p.out.invalid = true
 		p.pos += skipTo(p.text[p.pos:], ';')
 		return
 	}
+	blank := p.pos > equals
 	p.pos++
+	equals = p.pos
 	p.blanks()
 	par := splitName(name)
+	par.blank = blank || p.pos > equals
 	if tokenLen(name) != len(name) {
 		p.out.invalid = true
 	}
@@ -141,6 +146,7 @@ func (p *paramParser) parameter() {
 		par.value = p.quoted()
 	} else {
 		par.value = p.unquotedValue()
+		par.blank = par.blank || p.pos > start && isBlank(p.text[p.pos-1])
 	}
 	p.out.params = append(p.out.params, par)
 }
