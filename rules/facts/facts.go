@@ -27,8 +27,9 @@ func New(in Input) *Facts {
 	return &Facts{in: in, values: make(map[string]any, 8)}
 }
 
-// Stated returns facts that somebody has written down, for tests of rules.
+// Stated returns facts that somebody has written down, for tests of rules. Outcomes that are empty read "none".
 func Stated(t Tree) *Facts {
+	t.completeOutcomes()
 	return &Facts{stated: &t, values: make(map[string]any, 8)}
 }
 
