@@ -140,7 +140,7 @@ func (m *Message) transferEncode(e *Edit, text bool) (encoding string, body []by
 			return e.Part.Encoding, content, nil
 		}
 	}
-	if text && !shape.bareCR && 5*shape.unsafe <= len(content) {
+	if text && !shape.bareCR && 3*shape.unsafe <= len(content) {
 		if body, err = quotedPrintable(content); err != nil {
 			return "", nil, err
 		}

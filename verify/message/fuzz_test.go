@@ -175,3 +175,79 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is edited in whatever message: the result is read as the same tree, the edited part has the new content, and
+// every other leaf the one that it had.
+func FuzzRewrite(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.eml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for i, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw, uint8(i), uint8(i), []byte("<p>Grüße</p>\n--b\n"))
+	}
+	f.Add([]byte("Content-Type: multipart/mixed; boundary=b\n\n--b\n--b--"), uint8(0), uint8(1), []byte(""))
+	f.Fuzz(func(t *testing.T, raw []byte, which, how uint8, content []byte) {
+		m := readBytes(t, raw, Limits{})
+		var leaves []*Part
+		for p := range m.Root.Leaves() {
+			leaves = append(leaves, p)
+		}
+		p := leaves[int(which)%len(leaves)]
+		e := Edit{Part: p, Content: content, Replace: how&1 == 1}
+		if e.Replace || how&2 == 2 {
+			e.MediaType = [...]string{"text/plain", "text/html", "application/pdf"}[how>>2%3]
+		}
+		r, err := m.Rewrite([]Edit{e})
+		if err != nil {
+			if e.MediaType != "" && m.Editable(p) == nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		var out bytes.Buffer
+		if _, err := r.WriteTo(&out); err != nil {
+			t.Fatal(err)
+		}
+		again := readBytes(t, out.Bytes(), Limits{})
+		checkTree(t, "fuzz", again)
+		compareLeaves(t, m, again, p, content)
+	})
+}
+
+// compareLeaves compares the leaves of a message before and after one of them was edited.
+func compareLeaves(t *testing.T, before, after *Message, edited *Part, content []byte) {
+	t.Helper()
+	var leaves []*Part
+	for p := range after.Root.Leaves() {
+		leaves = append(leaves, p)
+	}
+	for p := range before.Root.Leaves() {
+		// A multipart that could not be opened has the section of one, and gets that of a leaf.
+		if len(leaves) == 0 || leaves[0].Section != p.Section && !(p == edited && p.isMultipart()) {
+			t.Fatalf("part %q: tree\n%s\nbefore\n%s", p.Section, describeTree(after), describeTree(before))
+		}
+		got, err := io.ReadAll(after.Content(leaves[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p == edited {
+			if strings.HasPrefix(leaves[0].MediaType, "text/") {
+				content = new(lineEnds).convert(nil, content)
+			}
+			if !bytes.Equal(got, content) && !bytes.Equal(got, append(bytes.Clone(content), '\r', '\n')) {
+				t.Fatalf("part %q: content %q, want %q", p.Section, got, content)
+			}
+		} else if want, err := io.ReadAll(before.Content(p)); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("part %q: content %q, want %q, %v", p.Section, got, want, err)
+		}
+		leaves = leaves[1:]
+	}
+	if len(leaves) > 0 {
+		t.Fatalf("new parts:\n%s\nbefore\n%s", describeTree(after), describeTree(before))
+	}
+}

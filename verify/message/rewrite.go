@@ -12,6 +12,7 @@ import (
 type Rewritten struct {
 	Changes  []FieldChange // none unless the root part itself was edited; deletions come descending per name
 	original *Message
+	root     bool // the root part was edited
 	pieces   []piece
 	size     int64
 }
@@ -45,7 +46,7 @@ func (m *Message) Rewrite(edits []Edit) (*Rewritten, error) {
 		}
 		p := e.Part
 		if p.Parent == nil {
-			r.Changes = c.changes(p)
+			r.root, r.Changes = true, c.changes(p)
 			r.add(piece{text: c.body})
 			return r, nil // nothing else is in the body
 		}
@@ -83,7 +84,7 @@ func (r *Rewritten) Size() int64 { return r.size }
 // end, and the body. It implements io.WriterTo.
 func (r *Rewritten) WriteTo(w io.Writer) (int64, error) {
 	head := r.original.head
-	if len(r.Changes) > 0 {
+	if r.root { // a file may have no empty line in front of its body
 		head = r.header()
 	}
 	n, err := w.Write(head)
