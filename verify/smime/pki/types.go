@@ -22,7 +22,7 @@ const (
 	Public      Trust = "public"        // a root of the bundle
 	Private     Trust = "private"       // a root the operator configured
 	Weak        Trust = "weak"          // a trusted root, but over a short key or a SHA-1 signature
-	Expired     Trust = "expired"       // would be Public or Private at another time
+	Expired     Trust = "expired"       // would be Public, Private or Weak at another time
 	NotYetValid Trust = "not-yet-valid" // likewise
 	Constrained Trust = "constrained"   // a name constraint, a policy or another rule of the path forbids it
 	NotForMail  Trust = "not-for-mail"  // key usage or extended key usage do not allow it
