@@ -1,0 +1,122 @@
+package html
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"assay/scan"
+)
+
+// A vector is one hostile document.
+type vector struct {
+	ID   string `json:"id"`
+	Type string `json:"ct"`
+	HTML string `json:"html"`
+	src  []byte
+}
+
+// vectorPath returns a path of the foreign test vectors, which are no part of this tree. They are at $ASSAY_VECTORS, where
+// everything that is asked for has to be, or else in ../shared/vectors beside this tree.
+func vectorPath(t testing.TB, name string) string {
+	t.Helper()
+	root := os.Getenv("ASSAY_VECTORS")
+	named := root != ""
+	if !named {
+		root = filepath.Join("..", "..", "..", "shared", "vectors")
+	}
+	path := filepath.Join(root, name)
+	switch _, err := os.Stat(path); {
+	case err == nil:
+	case named:
+		t.Fatal(err)
+	default:
+		t.Skipf("NOT RUN: no foreign test vectors at %s (set ASSAY_VECTORS)", path)
+	}
+	return path
+}
+
+// hostile returns all hostile documents.
+func hostile(t testing.TB) []vector {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/html"), "*.jsonl"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no vectors: %v", err)
+	}
+	var all []vector
+	for _, name := range files {
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(file)
+		lines.Buffer(nil, 16<<20)
+		for lines.Scan() {
+			var v vector
+			if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+				t.Fatal(err)
+			}
+			if v.src, err = base64.StdEncoding.DecodeString(v.HTML); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, v)
+		}
+		if err := lines.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// newsletters returns the documents that have to stay as they are.
+func newsletters(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/newsletters"), "*.html"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no newsletters: %v", err)
+	}
+	all := make(map[string][]byte, len(files))
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(name)] = src
+	}
+	return all
+}
+
+func TestVectorsAreMadeSafe(t *testing.T) {
+	for _, v := range hostile(t) {
+		for _, level := range []scan.Level{scan.Active, scan.Remote} {
+			r := Clean(v.src, charsetOf(v.Type), level, Options{})
+			mustBeSafe(t, v.ID, r, charsetOf(v.Type), level)
+			if r.Fallback != NoFallback {
+				t.Logf("%s %s: fallback %s", v.ID, level, r.Fallback)
+			}
+		}
+	}
+}
+
+func TestNewslettersStayAsTheyAre(t *testing.T) {
+	docs := newsletters(t)
+	same := 0
+	for name, src := range docs {
+		r := Clean(src, "utf-8", scan.Active, Options{})
+		mustBeSafe(t, name, r, "utf-8", scan.Active)
+		if !r.Changed {
+			same++
+			continue
+		}
+		t.Logf("%s: changed, %v %s", name, r.Taken, r.Fallback)
+	}
+	if same*100 < len(docs)*95 {
+		t.Errorf("%d of %d newsletters are the same, want at least 95 %%", same, len(docs))
+	}
+}
