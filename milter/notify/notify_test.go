@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/mail"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -436,7 +437,8 @@ type posted struct {
 func (p posted) events() int { return len(p.Events) + p.Further }
 
 // hook returns a client whose requests end up in the channel.
-func hook(answer func() int) (*http.Client, *[]posted) {
+func hook(answer func() int) (*http.Client, func() []posted) {
+	var mu sync.Mutex
 	var notices []posted
 	return &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 		if err := r.Context().Err(); err != nil {
@@ -446,9 +448,11 @@ func hook(answer func() int) (*http.Client, *[]posted) {
 		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
 			return nil, err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		notices = append(notices, n)
 		return &http.Response{StatusCode: answer(), Body: http.NoBody, Request: r}, nil
-	})}, &notices
+	})}, func() []posted { mu.Lock(); defer mu.Unlock(); return slices.Clone(notices) }
 }
 
 func ok() int { return 200 }
@@ -460,21 +464,21 @@ func TestDigest(t *testing.T) {
 		n, _, _ := start(t, Options{Channels: map[string]Channel{"security": {Webhook: "http://x/"}}, Client: client, Every: time.Minute, Details: 3})
 		n.Notify(event(), wanted)
 		synctest.Wait()
-		if len(*notices) != 1 || (*notices)[0].events() != 1 {
-			t.Fatalf("notices = %+v", *notices)
+		if len(notices()) != 1 || notices()[0].events() != 1 {
+			t.Fatalf("notices = %+v", notices())
 		}
 		for range 15 {
 			n.Notify(event(), wanted)
 		}
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		if len(*notices) != 1 {
-			t.Fatalf("%d notices before the minute is over", len(*notices))
+		if len(notices()) != 1 {
+			t.Fatalf("%d notices before the minute is over", len(notices()))
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if len(*notices) != 2 || len((*notices)[1].Events) != 3 || (*notices)[1].Further != 12 || (*notices)[1].Counts["macro-document"] != 15 {
-			t.Fatalf("notices = %+v", *notices)
+		if len(notices()) != 2 || len(notices()[1].Events) != 3 || notices()[1].Further != 12 || notices()[1].Counts["macro-document"] != 15 {
+			t.Fatalf("notices = %+v", notices())
 		}
 	})
 }
@@ -505,8 +509,8 @@ func TestDrain(t *testing.T) {
 		n.Notify(event(), wanted)
 		began := time.Now()
 		stop()
-		if len(*notices) != 2 || (*notices)[1].events() != 2 || time.Since(began) != 0 {
-			t.Errorf("after %v: %+v", time.Since(began), *notices)
+		if len(notices()) != 2 || notices()[1].events() != 2 || time.Since(began) != 0 {
+			t.Errorf("after %v: %+v", time.Since(began), notices())
 		}
 		n.Notify(event(), wanted)
 		last := d.list()[len(d.list())-1]
