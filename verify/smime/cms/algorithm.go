@@ -25,6 +25,7 @@ var (
 	oidRSA      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
 	oidRSAPSS   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
 	oidECKey    = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+	oidEd25519  = asn1.ObjectIdentifier{1, 3, 101, 112}
 	derNull     = []byte{5, 0}
 	digestTable = []digest{
 		{oidSHA1, crypto.SHA1, "sha1"},
@@ -64,7 +65,7 @@ var (
 		{nistSignature(10), familyECDSA, crypto.SHA3_256},
 		{nistSignature(11), familyECDSA, crypto.SHA3_384},
 		{nistSignature(12), familyECDSA, crypto.SHA3_512},
-		{asn1.ObjectIdentifier{1, 3, 101, 112}, familyEd25519, 0},
+		{oidEd25519, familyEd25519, 0},
 	}
 )
 

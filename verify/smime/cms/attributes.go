@@ -16,6 +16,7 @@ var (
 	oidContentType         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
 	oidMessageDigest       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
 	oidSigningTime         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
+	oidCountersignature    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 6}
 	oidAlgorithmProtection = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 52}
 	oidSigningCertificate  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
 	oidSigningCertificate2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
@@ -47,13 +48,29 @@ func (s *Signer) value(oid asn1.ObjectIdentifier, name string) (cryptobyte.Strin
 // checkAttributes checks the signed attributes (RFC 5652 Section 11, RFC 6211).
 func (c *check) checkAttributes() finding {
 	for _, rule := range []func() finding{
-		c.checkContentType, c.checkMessageDigest, c.checkSigningTime, c.checkAlgorithmProtection,
+		c.checkPlaces, c.checkContentType, c.checkMessageDigest, c.checkSigningTime, c.checkAlgorithmProtection,
 	} {
 		if f := rule(); !f.ok() {
 			return f
 		}
 	}
 	c.step("the signed attributes are well-formed")
+	return finding{}
+}
+
+// checkPlaces refuses attributes that may only be signed among the unsigned ones, and the other way round (RFC 5652
+// Sections 11.1 to 11.4).
+func (c *check) checkPlaces() finding {
+	for _, a := range c.signer.UnsignedAttributes {
+		if a.Type.Equal(oidContentType) || a.Type.Equal(oidMessageDigest) || a.Type.Equal(oidSigningTime) {
+			return malformed("an attribute that has to be signed is not: %s", a.Type)
+		}
+	}
+	for _, a := range c.signer.SignedAttributes {
+		if a.Type.Equal(oidCountersignature) {
+			return malformed("a countersignature is among the signed attributes")
+		}
+	}
 	return finding{}
 }
 
@@ -67,7 +84,7 @@ func (c *check) checkContentType() finding {
 	switch {
 	case value == nil:
 		return malformed("the attribute content-type is missing")
-	case !value.ReadASN1ObjectIdentifier(&oid) || !value.Empty():
+	case !readOID(&value, &oid) || !value.Empty():
 		return malformed("the attribute content-type is not an object identifier")
 	case !oid.Equal(c.sd.ContentType):
 		return malformed("the attribute content-type is not the type of the content")

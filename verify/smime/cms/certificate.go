@@ -73,7 +73,7 @@ func findSubjectKeyID(extensions cryptobyte.String) []byte {
 	for !extensions.Empty() {
 		var extension, value, key cryptobyte.String
 		var oid asn1.ObjectIdentifier
-		if !extensions.ReadASN1(&extension, cbasn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&oid) {
+		if !extensions.ReadASN1(&extension, cbasn1.SEQUENCE) || !readOID(&extension, &oid) {
 			return nil
 		}
 		if !oid.Equal(oidSubjectKeyID) {

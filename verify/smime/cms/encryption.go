@@ -27,7 +27,7 @@ func (o *Object) parseEncryption(content cryptobyte.String, limits Limits) error
 		}
 	}
 	var algorithm Algorithm
-	if !seq.ReadASN1(&encrypted, cbasn1.SEQUENCE) || !encrypted.ReadASN1ObjectIdentifier(&o.Inner) ||
+	if !seq.ReadASN1(&encrypted, cbasn1.SEQUENCE) || !readOID(&encrypted, &o.Inner) ||
 		!readAlgorithm(&encrypted, &algorithm) {
 		return syntax("encryptedContentInfo")
 	}
@@ -172,7 +172,7 @@ func (o *Object) parseWrapped(content cryptobyte.String) error {
 	if !readAlgorithm(&seq, &algorithm) || !seq.SkipOptionalASN1(context1Constructed) {
 		return syntax("algorithm of " + string(o.Kind) + " data")
 	}
-	if !seq.ReadASN1(&inner, cbasn1.SEQUENCE) || !inner.ReadASN1ObjectIdentifier(&o.Inner) {
+	if !seq.ReadASN1(&inner, cbasn1.SEQUENCE) || !readOID(&inner, &o.Inner) {
 		return syntax("encapContentInfo")
 	}
 	o.Detail = digestName(algorithm.OID)

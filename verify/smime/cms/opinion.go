@@ -40,14 +40,14 @@ var (
 // the same signature over the same octets, but without hashing the message a second time, without its judgement of the
 // signing time, and without its own encoding of the attributes.
 func secondOpinion(v verifier, cert *x509.Certificate, what signed) (err error) {
-	if !v.hasSecondOpinion(cert) {
-		return errNoOpinion
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = errPanic
 		}
 	}()
+	if !v.hasSecondOpinion(cert) {
+		return errNoOpinion
+	}
 	object, err := v.oneSigner(cert)
 	if err != nil {
 		return err

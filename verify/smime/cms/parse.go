@@ -30,7 +30,7 @@ func Parse(ber []byte, limits Limits) (*Object, error) {
 	var info, content cryptobyte.String
 	object := &Object{}
 	in := cryptobyte.String(der)
-	if !in.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1ObjectIdentifier(&object.ContentType) {
+	if !in.ReadASN1(&info, cbasn1.SEQUENCE) || !readOID(&info, &object.ContentType) {
 		return nil, syntax("ContentInfo")
 	}
 	if !info.Empty() && (!info.ReadASN1(&content, context0Constructed) || !info.Empty()) {
@@ -120,7 +120,7 @@ func (sd *SignedData) readDigests(set cryptobyte.String) error {
 // readContent reads encapContentInfo (RFC 5652 Section 5.2).
 func (sd *SignedData) readContent(s *cryptobyte.String) error {
 	var info, explicit, octets cryptobyte.String
-	if !s.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1ObjectIdentifier(&sd.ContentType) {
+	if !s.ReadASN1(&info, cbasn1.SEQUENCE) || !readOID(&info, &sd.ContentType) {
 		return syntax("encapContentInfo")
 	}
 	if sd.Detached = info.Empty(); sd.Detached {
@@ -142,6 +142,7 @@ func (sd *SignedData) readContent(s *cryptobyte.String) error {
 
 // readCertificates reads CertificateSet (RFC 5652 Section 10.2.3). What is not an X.509 certificate does no harm.
 func (sd *SignedData) readCertificates(set cryptobyte.String) error {
+	left := sd.limits.CertificateOctets
 	for !set.Empty() {
 		var element cryptobyte.String
 		var tag cbasn1.Tag
@@ -150,6 +151,11 @@ func (sd *SignedData) readCertificates(set cryptobyte.String) error {
 		}
 		if len(sd.Certificates) == sd.limits.Certificates {
 			return fmt.Errorf("%w: more than %d certificates", ErrLimit, sd.limits.Certificates)
+		}
+		if left -= len(element); left < 0 {
+			err := fmt.Errorf("%w: more than %d octets of certificates", ErrLimit, sd.limits.CertificateOctets)
+			sd.Certificates = append(sd.Certificates, Certificate{Raw: element, Err: err})
+			continue
 		}
 		sd.Certificates = append(sd.Certificates, parseCertificate(element, tag))
 	}
@@ -183,7 +189,7 @@ func (sd *SignedData) readRevocation(set cryptobyte.String) error {
 func (sd *SignedData) readOtherRevocation(element cryptobyte.String) {
 	var other, response cryptobyte.String
 	var format asn1.ObjectIdentifier
-	if !element.ReadASN1(&other, context1Constructed) || !other.ReadASN1ObjectIdentifier(&format) ||
+	if !element.ReadASN1(&other, context1Constructed) || !readOID(&other, &format) ||
 		!format.Equal(oidOCSPResponse) || !other.ReadASN1Element(&response, cbasn1.SEQUENCE) {
 		sd.Ignored++
 		return
@@ -210,6 +216,9 @@ func (sd *SignedData) readSigners(set cryptobyte.String) error {
 	return nil
 }
 
+// maxSignedAttributes is how many octets the signed attributes of a signer may have. They are hashed several times.
+const maxSignedAttributes = 64 << 10
+
 // parseSigner reads a SignerInfo (RFC 5652 Section 5.3).
 func parseSigner(in cryptobyte.String, limits Limits) (s Signer, err error) {
 	if !in.ReadASN1Integer(&s.Version) || !readSignerID(&in, &s.ID) {
@@ -221,6 +230,9 @@ func parseSigner(in cryptobyte.String, limits Limits) (s Signer, err error) {
 	}
 	if !in.ReadOptionalASN1(&signed, &s.HasAttributes, context0Constructed) {
 		return s, syntax("signedAttrs of a signer")
+	}
+	if len(signed) > maxSignedAttributes {
+		return s, fmt.Errorf("%w: %d octets of signed attributes", ErrLimit, len(signed))
 	}
 	if s.signed = signed; s.HasAttributes {
 		if s.SignedAttributes, err = readAttributes(signed, "signedAttrs", limits); err != nil {
@@ -295,7 +307,7 @@ func readAttribute(in *cryptobyte.String, a *Attribute, limits Limits) bool {
 		return false
 	}
 	a.Raw = element
-	if !element.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.ReadASN1ObjectIdentifier(&a.Type) ||
+	if !element.ReadASN1(&seq, cbasn1.SEQUENCE) || !readOID(&seq, &a.Type) ||
 		!seq.ReadASN1(&set, cbasn1.SET) || !seq.Empty() {
 		return false
 	}
@@ -314,7 +326,7 @@ func readAttribute(in *cryptobyte.String, a *Attribute, limits Limits) bool {
 func readAlgorithm(in *cryptobyte.String, a *Algorithm) bool {
 	var seq, parameters cryptobyte.String
 	var tag cbasn1.Tag
-	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.ReadASN1ObjectIdentifier(&a.OID) {
+	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !readOID(&seq, &a.OID) {
 		return false
 	}
 	if seq.Empty() {
@@ -374,6 +386,16 @@ func (p *PSSParameters) readMask(in cryptobyte.String) bool {
 		p.MaskHash = hash.OID
 	}
 	return true
+}
+
+// maxOID is how many octets an object identifier may have. Names that are longer than 64 octets are for attacks only.
+const maxOID = 64
+
+// readOID reads an OBJECT IDENTIFIER.
+func readOID(in *cryptobyte.String, oid *asn1.ObjectIdentifier) bool {
+	var element cryptobyte.String
+	return in.ReadASN1Element(&element, cbasn1.OBJECT_IDENTIFIER) && len(element) <= maxOID &&
+		element.ReadASN1ObjectIdentifier(oid)
 }
 
 // errCertificateKind is why a member of the certificates is not parsed.

@@ -1,7 +1,6 @@
 package cms
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -43,20 +42,10 @@ var (
 	badSignature = broken("the signature does not fit the certificate's key and what is said to be signed")
 )
 
-// signed is what a signature is about: octets, and their digest unless they are still to be hashed.
+// signed is what a signature is about: octets, and their digest with the algorithm of the signer.
 type signed struct {
 	octets []byte
 	digest []byte
-}
-
-// digestWith returns the digest of what was signed.
-func (t signed) digestWith(h crypto.Hash) []byte {
-	if t.digest != nil {
-		return t.digest
-	}
-	state := h.New()
-	state.Write(t.octets)
-	return state.Sum(nil)
 }
 
 // A verifier checks the signature of one signer with one certificate after the other.
@@ -80,14 +69,14 @@ func (v verifier) check(c *x509.Certificate, what signed) finding {
 		case v.scheme.family == familyRSA && restricted != nil:
 			return malformed("the certificate's key is for RSASSA-PSS only")
 		case v.scheme.family == familyRSA:
-			return rsaFinding(rsa.VerifyPKCS1v15(k, v.digest.hash, what.digestWith(v.digest.hash), v.signer.Signature))
+			return rsaFinding(rsa.VerifyPKCS1v15(k, v.digest.hash, what.digest, v.signer.Signature))
 		}
 	case *ecdsa.PublicKey:
 		if !curveSupported(k.Curve) {
 			return unsupported("keys on the curve %s are not supported", k.Curve.Params().Name)
 		}
 		if v.scheme.family == familyECDSA {
-			return verdict(ecdsa.VerifyASN1(k, what.digestWith(v.digest.hash), v.signer.Signature))
+			return verdict(ecdsa.VerifyASN1(k, what.digest, v.signer.Signature))
 		}
 	case ed25519.PublicKey:
 		if v.scheme.family == familyEd25519 {
@@ -157,7 +146,7 @@ func (v verifier) checkPSS(k *rsa.PublicKey, restricted *pssKey, what signed) fi
 		return broken("the salt of RSASSA-PSS is longer than the key")
 	}
 	opts := &rsa.PSSOptions{SaltLength: p.SaltLength, Hash: hash.hash}
-	return rsaFinding(rsa.VerifyPSS(k, hash.hash, what.digestWith(hash.hash), v.signer.Signature, opts))
+	return rsaFinding(rsa.VerifyPSS(k, hash.hash, what.digest, v.signer.Signature, opts))
 }
 
 // printable makes the text of a library fit for a reason: ASCII, one line, not long.

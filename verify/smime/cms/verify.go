@@ -119,8 +119,9 @@ func (c *check) use(cert *x509.Certificate) {
 // checkForm checks the rules of RFC 5652 that do not need the content.
 func (c *check) checkForm() finding {
 	listed := func(a Algorithm) bool { return a.OID.Equal(c.signer.DigestAlgorithm.OID) }
-	if !slices.ContainsFunc(c.sd.Digests, listed) {
-		// RFC 5652 Section 5.1: one may refuse it, and mail clients do.
+	if !slices.ContainsFunc(c.sd.Digests, listed) && !c.signer.SignatureAlgorithm.OID.Equal(oidEd25519) {
+		// RFC 5652 Section 5.1: one may refuse it, and mail clients do. With Ed25519 the digest is given by the algorithm
+		// (RFC 8419 Section 3), and there are senders that list another one.
 		return malformed("the signer's digest algorithm is not among those of the object")
 	}
 	if c.signer.HasAttributes {
@@ -239,7 +240,7 @@ func (c *check) try(v verifier, cert *x509.Certificate, forms []signed) finding 
 }
 
 // serialOf returns the serial number in hexadecimal.
-func serialOf(cert *x509.Certificate) string { return fmt.Sprintf("%X", cert.SerialNumber) }
+func serialOf(cert *x509.Certificate) string { return printable(fmt.Sprintf("%X", cert.SerialNumber)) }
 
 // describeForm flags attributes that were not signed as DER, or not sent so.
 func (c *check) describeForm(i int, forms []signed) {
@@ -291,14 +292,13 @@ func worse(a, b finding) finding {
 	return a
 }
 
-// signedForms returns the octets the signature may be about, first as sent. Signed attributes are to be signed as the
-// DER of a SET OF (RFC 5652 Section 5.4), which sorts them; some senders sort for the signature only, others not at all.
+// signedForms returns what the signature may be about, first as sent. Signed attributes are to be signed as the DER of a
+// SET OF (RFC 5652 Section 5.4), which sorts them; some senders sort for the signature only, others not at all.
 func (c *check) signedForms() []signed {
 	if !c.signer.HasAttributes {
 		return []signed{{octets: c.content.octets, digest: c.content.sum(c.digest.hash)}}
 	}
-	sent := appendElement(nil, tagSet, c.signer.signed)
-	forms := []signed{{octets: sent}}
+	forms := []signed{c.form(c.signer.signed)}
 	raws := make([][]byte, len(c.signer.SignedAttributes))
 	for i, a := range c.signer.SignedAttributes {
 		raws[i] = a.Raw
@@ -307,5 +307,13 @@ func (c *check) signedForms() []signed {
 		return forms
 	}
 	slices.SortFunc(raws, bytes.Compare)
-	return append(forms, signed{octets: appendElement(nil, tagSet, raws...)})
+	return append(forms, c.form(raws...))
+}
+
+// form encodes a SET OF Attribute.
+func (c *check) form(attributes ...[]byte) signed {
+	octets := appendElement(nil, tagSet, attributes...)
+	state := c.digest.hash.New()
+	state.Write(octets)
+	return signed{octets: octets, digest: state.Sum(nil)}
 }
