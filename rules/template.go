@@ -1,0 +1,140 @@
+package rules
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+)
+
+// A text of an action is made of fixed pieces and expressions.
+type textParts struct {
+	source string // as written
+	parts  []textPart
+}
+
+// A textPart is a fixed piece, or an expression.
+type textPart struct {
+	fixed   string
+	formula *formula // nil for a fixed piece
+}
+
+// parseText reads a text with ${expressions} in it; $${ stands for ${. The text is that of the snippet from a character on.
+func (c *compiler) parseText(s snippet, from int) (textParts, bool) {
+	runes := []rune(s.text)
+	t, ok := textParts{source: string(runes[from:])}, true
+	fixed := ""
+	for i := from; i < len(runes); {
+		rest := string(runes[i:])
+		switch {
+		case strings.HasPrefix(rest, "$${"):
+			fixed, i = fixed+"${", i+3
+		case strings.HasPrefix(rest, "${"):
+			end := closing(runes, i+2)
+			if end < 0 {
+				s.report(i, "this ${ is never closed: write } behind the expression, or $${ for the characters themselves")
+				return t, false
+			}
+			inner := snippet{s.d, string(runes[i+2 : end]), s.places[i+2 : end+1]}
+			formula := c.embedded(inner)
+			ok = ok && formula != nil
+			t.parts = append(t.parts, textPart{fixed: fixed}, textPart{formula: formula})
+			fixed, i = "", end+1
+		default:
+			fixed, i = fixed+string(runes[i]), i+1
+		}
+	}
+	t.parts = append(t.parts, textPart{fixed: fixed})
+	return t, ok
+}
+
+// embedded compiles an expression in a text.
+func (c *compiler) embedded(s snippet) *formula {
+	if strings.TrimSpace(s.text) == "" {
+		s.report(0, "there is no expression in ${}: write a fact such as ${from.domain}")
+		return nil
+	}
+	return c.compile(s, c.env, printable)
+}
+
+// closing returns the character of the } that closes an expression, -1 if there is none.
+func closing(runes []rune, from int) int {
+	depth, quote := 0, rune(0)
+	for i := from; i < len(runes); i++ {
+		switch r := runes[i]; {
+		case quote != 0 && r == '\\':
+			i++
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '"' || r == '\'':
+			quote = r
+		case r == '{':
+			depth++
+		case r == '}' && depth == 0:
+			return i
+		case r == '}':
+			depth--
+		}
+	}
+	return -1
+}
+
+// maxInsert is how much of one value a text takes in, in octets.
+const maxInsert = 500
+
+// expand evaluates a text. An expression that fails gives "?".
+func (ev *evaluation) expand(t textParts) string {
+	if len(t.parts) == 1 {
+		return t.parts[0].fixed
+	}
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.formula == nil {
+			b.WriteString(p.fixed)
+			continue
+		}
+		v, err := ev.evaluate(p.formula)
+		if err != nil {
+			b.WriteByte('?')
+			continue
+		}
+		b.WriteString(shorten(plainValue(v)))
+	}
+	return b.String()
+}
+
+// shorten cuts a text that is too long for its place, between two characters.
+func shorten(s string) string {
+	if len(s) <= maxInsert {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxInsert], "") + "..."
+}
+
+// plainValue writes a value the way people read it.
+func plainValue(v ref.Val) string {
+	switch v := v.(type) {
+	case types.String:
+		return string(v)
+	case types.Timestamp:
+		return v.UTC().Format(time.RFC3339)
+	case types.Double:
+		return strconv.FormatFloat(float64(v), 'g', -1, 64)
+	case traits.Lister:
+		var b strings.Builder
+		for it := v.Iterator(); it.HasNext() == types.True && b.Len() <= maxInsert; {
+			if b.Len() > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(plainValue(it.Next()))
+		}
+		return b.String()
+	}
+	return fmt.Sprint(v.Value())
+}
