@@ -477,7 +477,7 @@ func sniffMail(text string) string {
 	switch {
 	case strings.Contains(lower, "multipart/related"):
 		return typeMHTML
-	case strings.Contains(lower, "\nmime-version:"), strings.Contains(lower, "\nmessage-id:"), strings.Contains(lower, "\nto:"),
+	case strings.Contains(lower, "\nmime-version:"), strings.Contains(lower, "\nmessage-id:"), strings.Contains(lower, "\nto:"), strings.Contains(lower, "\nsubject:"),
 		strings.HasPrefix(lower, "mime-version:"), strings.HasPrefix(lower, "received:"):
 		return typeMail
 	}
