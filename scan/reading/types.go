@@ -30,7 +30,8 @@ type Reading struct {
 	Section string // IMAP section of the part in which it was found
 	How     How
 	Name    string // file name that the container gives, decoded; "" if there is none
-	Content []byte // decoded octets; they belong to the receiver
+	Content []byte // decoded octets, not to be changed
+	Depth   int    // 0 for what a program shows as a part of the message itself, 1 for what lies in one of its files, ...
 	Damaged bool   // the container ended early or has a wrong checksum; Content is what could be decoded
 }
 

@@ -16,13 +16,18 @@ func (m *Message) Content(p *Part) io.Reader {
 	if len(p.Children) > 0 || p.isMultipart() {
 		return raw
 	}
-	switch p.Encoding {
+	return Decode(raw, p.Encoding)
+}
+
+// Decode undoes a transfer encoding as Content does, for octets that are not a part of a message.
+func Decode(r io.Reader, encoding string) io.Reader {
+	switch encoding {
 	case encodingBase64:
-		return &base64Reader{src: raw}
+		return &base64Reader{src: r}
 	case encodingQP:
-		return &qpReader{src: bufio.NewReader(raw)}
+		return &qpReader{src: bufio.NewReader(r)}
 	}
-	return raw
+	return r
 }
 
 // Classes of octets in base64 (RFC 2045 Section 6.8). The values below base64Data are those of the digits.

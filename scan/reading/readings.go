@@ -1,0 +1,373 @@
+package reading
+
+import (
+	"bytes"
+	"hash/maphash"
+	"io"
+	"iter"
+	"path"
+	"strings"
+
+	"assay/verify/message"
+)
+
+const (
+	defaultPartOctets = 64 << 20
+	defaultOctets     = 256 << 20
+	defaultReadings   = 500
+	defaultDepth      = 8
+)
+
+// withDefaults returns l with every unset limit set.
+func (l Limits) withDefaults() Limits {
+	if l.PartOctets <= 0 {
+		l.PartOctets = defaultPartOctets
+	}
+	if l.Octets <= 0 {
+		l.Octets = defaultOctets
+	}
+	if l.Readings <= 0 {
+		l.Readings = defaultReadings
+	}
+	if l.Depth <= 0 {
+		l.Depth = defaultDepth
+	}
+	return l
+}
+
+// Readings yields what can be found in m beside its strict reading, which is the Content of its leaves: containers in all
+// mail, and in mail with a defect that readers understand differently every content that one of them could see. A
+// content that was already seen is not repeated. An error of the message's temporary file ends the part it was in, and is
+// yielded as OutOfReach.
+func Readings(m *message.Message, l Limits) iter.Seq[Reading] {
+	return func(yield func(Reading) bool) {
+		r := reader{limits: l.withDefaults(), yield: yield, seen: make(map[uint64]struct{}), seed: maphash.MakeSeed()}
+		r.left = r.limits.Octets
+		r.message(m, nil, 0)
+	}
+}
+
+// A reader makes the readings of one message.
+type reader struct {
+	limits   Limits
+	yield    func(Reading) bool
+	stopped  bool // by the receiver, or by a limit
+	count    int
+	left     int64 // octets of readings
+	seed     maphash.Seed
+	seen     map[uint64]struct{} // hashes of contents
+	exceeded map[string]bool     // limits that were reported
+}
+
+// message reads m, which lies in the part with the section *outside, nil for the message that is scanned.
+func (r *reader) message(m *message.Message, outside *string, depth int) {
+	ambiguous := false
+	for _, d := range m.Defects {
+		ambiguous = ambiguous || d.Tier() != message.Info
+	}
+	for p := range m.Root.Leaves() {
+		section := p.Section
+		if outside != nil {
+			section = *outside
+		}
+		r.leaf(m, p, section, ambiguous, outside != nil, depth)
+		if r.stopped {
+			return
+		}
+	}
+	if ambiguous {
+		r.tolerant(m, outside, depth)
+	}
+}
+
+// leaf reads one leaf; nested says that it is no part of the strict reading.
+func (r *reader) leaf(m *message.Message, p *message.Part, section string, ambiguous, nested bool, depth int) {
+	encodedParent := isComposite(p.MediaType) && !isIdentity(p.Encoding)
+	open := func() io.Reader {
+		if encodedParent { // the content of a multipart is never decoded
+			return message.Decode(m.Open(message.Range{Start: p.BodyOffset, End: p.End}), p.Encoding)
+		}
+		return m.Content(p)
+	}
+	const peek = 4 << 10
+	head := make([]byte, peek)
+	n, err := io.ReadFull(open(), head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		r.outOfReach(section, "file")
+		return
+	}
+	head = head[:n]
+	opens := encodedParent || isText(p) || bytes.HasPrefix(head, []byte(tnefMark)) || isMailFile(p.Filename, p.MediaType, head)
+	if !opens && !ambiguous && !nested {
+		return
+	}
+	content, whole, err := r.readAll(open())
+	switch {
+	case err != nil:
+		r.outOfReach(section, "file")
+		return
+	case !whole:
+		r.outOfReach(section, "part")
+	}
+	if nested && !encodedParent {
+		r.give(Reading{Section: section, How: Nested, Name: p.Filename, Content: content, Depth: depth}, depth)
+		return
+	}
+	if !encodedParent { // what the strict reading does not decode is new
+		r.note(content)
+	}
+	if ambiguous && p.Encoding == "base64" {
+		r.base64(m, p, section, depth)
+	}
+	switch {
+	case encodedParent:
+		r.give(Reading{Section: section, How: Encoding, Name: p.Filename, Content: content, Depth: depth}, depth)
+		r.decoded(p, content, section, depth)
+	case opens:
+		r.expand(p.Filename, p.MediaType, content, section, depth)
+	}
+}
+
+// readAll reads up to the limit, and reports whether that was everything.
+func (r *reader) readAll(src io.Reader) (content []byte, whole bool, err error) {
+	content, err = io.ReadAll(io.LimitReader(src, r.limits.PartOctets+1))
+	if int64(len(content)) > r.limits.PartOctets {
+		return content[:r.limits.PartOctets], false, err
+	}
+	return content, true, err
+}
+
+func isComposite(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "multipart/") || mediaType == "message/rfc822" || mediaType == "message/global"
+}
+
+func isIdentity(encoding string) bool {
+	return encoding == "7bit" || encoding == "8bit" || encoding == "binary"
+}
+
+// isText reports whether a program could look for containers in the lines of a part.
+func isText(p *message.Part) bool {
+	return strings.HasPrefix(p.MediaType, "text/") || p.Encoding != "base64" && p.Encoding != "quoted-printable" ||
+		p.MediaType == "application/mac-binhex40" || p.MediaType == "application/mac-binhex"
+}
+
+// isMailFile reports whether a file is opened as a mail: by its name, or because it is no text and begins with the fields
+// of one.
+func isMailFile(name, mediaType string, head []byte) bool {
+	switch strings.ToLower(path.Ext(strings.TrimRight(name, ". "))) {
+	case ".eml", ".mht", ".mhtml", ".nws", ".msg":
+		return looksLikeMail(head)
+	}
+	return !strings.HasPrefix(mediaType, "text/") && !strings.HasPrefix(mediaType, "image/") && looksLikeMail(head)
+}
+
+// looksLikeMail reports whether text begins as a mail does: with two fields, one of them of a mail.
+func looksLikeMail(text []byte) bool {
+	fields, ofMail := 0, false
+	for range 50 {
+		line, n := cutLine(text)
+		text = text[n:]
+		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && fields > 0 {
+			continue
+		}
+		name, ok := fieldName(line)
+		if !ok {
+			break
+		}
+		fields++
+		switch strings.ToLower(name) {
+		case "from", "received", "return-path", "mime-version", "content-type", "subject", "message-id", "date", "to":
+			ofMail = true
+		}
+	}
+	return fields >= 2 && ofMail
+}
+
+// fieldName returns the name of the field that a line begins.
+func fieldName(line []byte) (string, bool) {
+	const longest = 100
+	i := bytes.IndexByte(line[:min(len(line), longest)], ':')
+	if i <= 0 {
+		return "", false
+	}
+	name := bytes.TrimRight(line[:i], " \t")
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return "", false
+		}
+	}
+	return string(name), len(name) > 0
+}
+
+// decoded reads a composite part whose transfer encoding was undone: what it holds stands there in plain.
+func (r *reader) decoded(p *message.Part, content []byte, section string, depth int) {
+	text := content
+	if strings.HasPrefix(p.MediaType, "multipart/") {
+		head := []byte("MIME-Version: 1.0\r\n")
+		for f := range p.Header.All("Content-Type") {
+			head = append(head, f.Raw...)
+		}
+		text = append(append(head, '\r', '\n'), content...)
+	}
+	r.nested(text, section, depth)
+}
+
+// nested reads a message that lies in a part.
+func (r *reader) nested(text []byte, section string, depth int) {
+	if r.stopped {
+		return
+	}
+	if depth >= r.limits.Depth {
+		r.outOfReach(section, "depth")
+		return
+	}
+	// Nothing goes to a file: the text is in memory already.
+	limits := message.Limits{Memory: 2*len(text) + 1, BodyOctets: 2*int64(len(text)) + 1}
+	m, err := message.Read(bytes.NewReader(text), message.Envelope{}, limits)
+	if err != nil {
+		r.outOfReach(section, "file")
+		return
+	}
+	defer m.Close()
+	r.message(m, &section, depth+1)
+}
+
+// base64 yields the readings of base64 that goes on behind its padding.
+func (r *reader) base64(m *message.Message, p *message.Part, section string, depth int) {
+	raw, _, err := r.readAll(m.Open(message.Range{Start: p.BodyOffset, End: p.End}))
+	if err != nil {
+		r.outOfReach(section, "file")
+		return
+	}
+	for _, content := range restarts(raw) {
+		r.give(Reading{Section: section, How: Base64, Name: p.Filename, Content: content, Depth: depth}, depth)
+	}
+}
+
+// give yields a reading, unless its content is known, and then what can be found in it.
+func (r *reader) give(reading Reading, depth int) {
+	if r.stopped || !r.note(reading.Content) {
+		return
+	}
+	size := int64(len(reading.Content))
+	switch {
+	case r.count >= r.limits.Readings:
+		r.outOfReach(reading.Section, "readings")
+		r.stopped = true
+	case size > r.left:
+		r.outOfReach(reading.Section, "octets")
+		r.stopped = true
+	default:
+		r.count++
+		r.left -= size
+		content := reading.Content
+		if r.stopped = !r.yield(reading); !r.stopped {
+			r.expand(reading.Name, "", content, reading.Section, depth)
+		}
+	}
+}
+
+// note remembers a content, and reports whether it is new and not empty.
+func (r *reader) note(content []byte) bool {
+	sum := maphash.Bytes(r.seed, content)
+	_, known := r.seen[sum]
+	r.seen[sum] = struct{}{}
+	return !known && len(content) > 0
+}
+
+// outOfReach reports a limit once.
+func (r *reader) outOfReach(section, limit string) {
+	if r.stopped || r.exceeded[limit] {
+		return
+	}
+	if r.exceeded == nil {
+		r.exceeded = make(map[string]bool)
+	}
+	r.exceeded[limit] = true
+	r.stopped = !r.yield(Reading{Section: section, How: OutOfReach, Name: limit})
+}
+
+// expand looks for containers in a content.
+func (r *reader) expand(name, mediaType string, content []byte, section string, depth int) {
+	switch {
+	case r.stopped:
+	case bytes.HasPrefix(content, []byte(tnefMark)):
+		r.containers(openTNEF(content, r.limits.PartOctets), section, depth)
+	case isMailFile(name, mediaType, content):
+		r.nested(content, section, depth)
+	default:
+		r.text(content, section, depth)
+	}
+}
+
+// containers yields the files of a container.
+func (r *reader) containers(files []container, section string, depth int) {
+	if depth >= r.limits.Depth {
+		r.outOfReach(section, "depth")
+		return
+	}
+	for _, f := range files {
+		inside := depth + 1
+		if depth == 0 && f.how != TNEF { // a file between the lines of a text is an attachment like any other
+			inside = 0
+		}
+		r.give(Reading{Section: section, How: f.how, Name: f.name, Content: f.content, Depth: inside, Damaged: f.damaged}, depth+1)
+	}
+}
+
+// text looks for files between the lines of a text. Every octet of it is decoded at most once.
+func (r *reader) text(text []byte, section string, depth int) {
+	for pos := 0; pos < len(text) && !r.stopped; {
+		line, n := cutLine(text[pos:])
+		files := r.container(line, text[pos:])
+		if len(files) == 0 {
+			pos += n
+			continue
+		}
+		r.containers(files, section, depth)
+		pos += max(files[len(files)-1].end, n)
+	}
+}
+
+// minRun is how many digits the first line of a run of base64 has. Words are shorter.
+const minRun = 40
+
+// container decodes what begins with line, the first of text.
+func (r *reader) container(line, text []byte) []container {
+	if len(line) < len("begin ") {
+		return nil
+	}
+	var c container
+	found := false
+	switch line[0] {
+	case 'b':
+		if c, found = uuencoded(text, r.limits.PartOctets); found {
+			return []container{c}
+		}
+	case '=':
+		if c, found = yEncoded(text, r.limits.PartOctets); found {
+			return []container{c}
+		}
+	case '(':
+		if files, found := binHexed(text, r.limits.PartOctets); found {
+			return files
+		}
+	}
+	if len(line) >= minRun && isBase64Line(line) {
+		return []container{base64Run(text)}
+	}
+	return nil
+}
+
+// base64Run decodes the lines of base64 that text begins with.
+func base64Run(text []byte) container {
+	end := 0
+	for end < len(text) {
+		line, n := cutLine(text[end:])
+		if !isBase64Line(line) {
+			break
+		}
+		end += n
+	}
+	return container{how: Raw, content: decodeBase64(text[:end]), end: end}
+}

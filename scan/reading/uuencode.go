@@ -1,0 +1,135 @@
+package reading
+
+import "bytes"
+
+// A container is a file that was found inside of text.
+type container struct {
+	how     How
+	name    string
+	content []byte
+	damaged bool
+	end     int // offset in the text behind the container
+}
+
+// uuencoded decodes the file whose "begin" line text starts with. It reports false when there is none: the word also
+// begins sentences. A program that reads uuencode passes over a missing mode, over blanks that were lost at the end of a
+// line, and over a missing "end".
+func uuencoded(text []byte, limit int64) (container, bool) {
+	head, pos := cutLine(text)
+	rest, isBase64 := bytes.CutPrefix(head, []byte("begin-base64 "))
+	if !isBase64 {
+		var found bool
+		if rest, found = bytes.CutPrefix(head, []byte("begin ")); !found {
+			return container{}, false
+		}
+	}
+	c := container{how: Uuencode, name: uuName(rest)}
+	if isBase64 {
+		return base64File(c, text, pos, limit)
+	}
+	for first := true; ; first = false {
+		line, n := cutLine(text[pos:])
+		count, valid := uuCount(line)
+		switch {
+		case first && (!valid || count == 0):
+			return container{}, false
+		case n == 0 || !valid:
+			c.damaged = true
+			fallthrough
+		case count == 0 || string(line) == "end":
+			c.end = pos + n
+			if !valid { // the line is no part of the file
+				c.end = pos
+			}
+			return c, true
+		case int64(len(c.content)+count) > limit:
+			c.damaged, c.end = true, pos
+			return c, true
+		}
+		c.content = appendUU(c.content, line[1:], count)
+		pos += n
+	}
+}
+
+// uuName returns the name behind the mode of a "begin" line.
+func uuName(rest []byte) string {
+	mode := 0
+	for mode < len(rest) && rest[mode] >= '0' && rest[mode] <= '7' {
+		mode++
+	}
+	if mode >= 3 && mode < len(rest) && rest[mode] == ' ' {
+		rest = rest[mode:]
+	}
+	return string(bytes.TrimSpace(rest))
+}
+
+// uuCount returns how many octets a line stands for, and whether it can be one of a uuencoded file.
+func uuCount(line []byte) (int, bool) {
+	if string(line) == "end" {
+		return 0, true
+	}
+	if len(line) == 0 {
+		return 0, false
+	}
+	for _, c := range line {
+		if c < ' ' || c > '`' {
+			return 0, false
+		}
+	}
+	count := int(line[0]-' ') & 63
+	want := (count + 2) / 3 * 4
+	got := len(line) - 1
+	// Blanks at the end are lost on the way, and some programs append a check character.
+	return count, got <= want+2 && (got >= want || got >= 1 && count > 0)
+}
+
+// appendUU decodes the digits of one line; missing ones are blanks, which are zero.
+func appendUU(dst, digits []byte, count int) []byte {
+	var group [4]byte
+	for count > 0 {
+		group = [4]byte{}
+		for i := range group {
+			if i < len(digits) {
+				group[i] = (digits[i] - ' ') & 63
+			}
+		}
+		digits = digits[min(len(group), len(digits)):]
+		three := [3]byte{group[0]<<2 | group[1]>>4, group[1]<<4 | group[2]>>2, group[2]<<6 | group[3]}
+		n := min(count, len(three))
+		dst = append(dst, three[:n]...)
+		count -= n
+	}
+	return dst
+}
+
+// base64File decodes the lines of a file that POSIX uuencode -m wrote, up to "====".
+func base64File(c container, text []byte, pos int, limit int64) (container, bool) {
+	start := pos
+	for {
+		line, n := cutLine(text[pos:])
+		if n == 0 || string(line) == "====" || !isBase64Line(line) {
+			c.damaged = string(line) != "===="
+			c.content = decodeBase64(text[start:pos])
+			if int64(len(c.content)) > limit {
+				c.content, c.damaged = c.content[:limit], true
+			}
+			c.end = pos
+			if !c.damaged {
+				c.end += n
+			}
+			return c, pos > start
+		}
+		pos += n
+	}
+}
+
+// cutLine returns the first line of text without its end, and how many octets it takes with it.
+func cutLine(text []byte) (line []byte, n int) {
+	n = bytes.IndexByte(text, '\n') + 1
+	if n == 0 {
+		n = len(text)
+	}
+	line = text[:n]
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r")), n
+}
