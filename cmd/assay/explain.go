@@ -20,6 +20,7 @@ import (
 	"assay/cmd/internal/report"
 	"assay/milter/filter"
 	"assay/milter/plan"
+	"assay/milter/textdiff"
 	"assay/rules"
 	"assay/verify/dns"
 	"assay/verify/dns/zone"
@@ -66,6 +67,7 @@ func sceneFlags(c *cobra.Command) *scene {
 // A stage is a scene made real.
 type stage struct {
 	config   *config.Config
+	rules    *rules.Set
 	envelope message.Envelope
 	resolver dns.Resolver
 }
@@ -165,6 +167,8 @@ func (a *app) explain() *cobra.Command {
 	}
 	s := sceneFlags(c)
 	c.Flags().String("authserv-id", "", "authserv-`ID`, instead of identity.authserv_id")
+	ruleDirs := c.Flags().StringArray("rules", nil, "decide by the rules in `DIR` and those that come with Assay, instead of the rules of the\nconfiguration; may be given several times")
+	colour := c.Flags().String("color", "auto", "colours in the report: auto, always or never")
 	output := c.Flags().StringP("output", "o", "", "write the message as it would be delivered to `FILE`; with - it goes to standard "+
 		"output\nand the report to standard error")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -172,36 +176,54 @@ func (a *app) explain() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		colours, err := a.colours(*colour, *output == "-")
+		if err != nil {
+			return err
+		}
+		l, err := a.loadRules(&ruleFlags{config: s.config}, *ruleDirs)
+		if err != nil {
+			return err
+		}
+		if l.problem = l.problem.Errors(); l.set == nil {
+			return a.printProblems(l)
+		}
+		st.rules = l.set
 		m, crlf, err := a.readMessage(args[0], st)
 		if err != nil {
 			return err
 		}
 		defer m.Close()
-		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, file: *output, lf: !crlf})
+		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, colours: colours, file: *output, lf: !crlf})
 	}
 	return c
 }
 
 // explainOutput says what "explain" writes.
 type explainOutput struct {
-	json bool
-	file string // "" for no message
-	lf   bool   // lines of the message end in LF, as in the file that was read
+	json    bool
+	colours bool
+	file    string // "" for no message
+	lf      bool   // lines of the message end in LF, as in the file that was read
 }
 
 // explainMessage judges a message and writes what is asked for.
 func (a *app) explainMessage(ctx context.Context, st *stage, m *message.Message, out explainOutput) error {
-	o := st.judge(ctx, m)
+	o, err := st.judge(ctx, m)
+	if err != nil {
+		return err
+	}
 	w := a.out
 	if out.file == "-" {
 		w = a.err
 	}
 	r := report.New(o)
-	var err error
+	if r.Diff, err = diffOf(o.Plan, m); err != nil {
+		return err
+	}
 	if out.json {
 		err = encode(w, r)
 	} else {
-		err = r.Text(w)
+		err = r.Text(w, out.colours)
 	}
 	if err != nil || out.file == "" {
 		return err
@@ -215,14 +237,60 @@ func (a *app) explainMessage(ctx context.Context, st *stage, m *message.Message,
 
 // judge runs the filter on a message, which may have every modification that a plan can ask for. A message beyond a limit
 // never reaches the filter, as in the milter server.
-func (st *stage) judge(ctx context.Context, m *message.Message) *filter.Outcome {
+func (st *stage) judge(ctx context.Context, m *message.Message) (*filter.Outcome, error) {
 	if exceeded := exceeded(m, st.config); exceeded != nil {
-		return exceeded
+		return exceeded, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, st.config.Limits.Time)
 	defer cancel()
-	f := newFilter(st.config, st.resolver, nil, true)
-	return f.Explain(ctx, m, plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true})
+	opt, err := filterOptions(st.config, st.resolver, nil, true)
+	if err != nil {
+		return nil, err
+	}
+	opt.Rules = st.rules
+	caps := plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true}
+	return filter.New(opt).Explain(ctx, m, caps), nil
+}
+
+// maxDiffed is the largest message whose changes are shown line by line, in octets.
+const maxDiffed = 4 << 20
+
+// diffOf shows what a plan changes in a message as a unified diff, "" if it is not delivered or too large.
+func diffOf(p plan.Plan, m *message.Message) (string, error) {
+	if p.Verdict != plan.Accept || len(p.Ops) == 0 || m.Size() > maxDiffed {
+		return "", nil
+	}
+	var before, after bytes.Buffer
+	if _, err := m.WriteTo(&before); err != nil {
+		return "", err
+	}
+	if err := plan.Apply(p, m, &after); err != nil {
+		return "", err
+	}
+	lines := func(b *bytes.Buffer) []byte { return bytes.ReplaceAll(b.Bytes(), []byte("\r\n"), []byte("\n")) }
+	return textdiff.Unified("received", lines(&before), "delivered", lines(&after)), nil
+}
+
+// colours decides whether a report is coloured.
+func (a *app) colours(when string, onError bool) (bool, error) {
+	switch when {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		w := a.out
+		if onError {
+			w = a.err
+		}
+		f, ok := w.(*os.File)
+		if !ok || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+			return false, nil
+		}
+		info, err := f.Stat()
+		return err == nil && info.Mode()&os.ModeCharDevice != 0, nil
+	}
+	return false, usageError{fmt.Errorf("--color %q is not auto, always or never", when)}
 }
 
 // exceeded returns what becomes of a message beyond a limit, nil if it is within all of them.

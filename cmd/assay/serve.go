@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,9 @@ import (
 	"assay/cmd/internal/metrics"
 	"assay/milter"
 	"assay/milter/filter"
+	"assay/milter/notify"
+	"assay/milter/ruleset"
+	"assay/rules"
 	"assay/verify/message"
 )
 
@@ -63,6 +67,9 @@ type daemon struct {
 	metrics *metrics.Metrics
 	started *config.Config // what listeners and the server were made of
 	current atomic.Pointer[generation]
+	rules   *ruleset.Manager
+	begun   time.Time
+	reloads sync.Mutex  // held while a generation is replaced
 	stop    atomic.Bool // the shutdown has begun
 }
 
@@ -71,6 +78,9 @@ type generation struct {
 	config   *config.Config
 	resolver resolver
 	filter   *filter.Filter
+	tell     *notify.Notifier
+	end      context.CancelFunc // of the notifier
+	ended    <-chan struct{}    // the notifier has delivered what it could
 }
 
 // newDaemon prepares a daemon. The configuration has been checked.
@@ -78,10 +88,16 @@ func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
 	c := loaded.Config
 	d := &daemon{app: a, path: path, started: c, notify: newNotifier(a.getenv), metrics: metrics.New(versionText())}
 	d.log = logline.New(a.err, logline.Options{Format: c.Log.Format, Level: c.Log.Level, NoTime: isJournal(a.err, a.getenv)})
+	d.begun = a.now()
+	d.rules = ruleset.New(rulesetConfig(c, a.now()), ruleset.Options{State: c.Rules.State, Now: a.now})
+	if err := d.startRules(); err != nil {
+		return nil, err
+	}
 	g, err := d.generate(c, nil)
 	if err != nil {
 		return nil, err
 	}
+	g.open(d.log)
 	d.current.Store(g)
 	return d, nil
 }
@@ -113,8 +129,14 @@ func (d *daemon) generate(c *config.Config, last *generation) (*generation, erro
 		}
 		g.resolver = r
 	}
-	opt := filterOptions(c, g.resolver, observer{d, c.Log.Privacy}, false)
-	opt.Sealer = sealer
+	if g.tell, err = d.newNotifier(c); err != nil {
+		return nil, err
+	}
+	opt, err := filterOptions(c, g.resolver, observer{d, g}, false)
+	if err != nil {
+		return nil, err
+	}
+	opt.Sealer, opt.Rules = sealer, inForce{d.rules}
 	g.filter = filter.New(opt)
 	return g, nil
 }
@@ -136,14 +158,17 @@ func (d *daemon) Begin(ctx context.Context, env *message.Envelope, header messag
 
 // An observer hears of every message of one generation.
 type observer struct {
-	daemon  *daemon
-	privacy config.Privacy
+	daemon     *daemon
+	generation *generation
 }
 
 // Observe implements filter.Observer.
 func (o observer) Observe(out *filter.Outcome, err error) {
 	o.daemon.metrics.Observe(out, err)
-	logline.Write(o.daemon.log, o.privacy, out, err)
+	logline.Write(o.daemon.log, o.generation.config.Log.Privacy, out, err)
+	if err == nil {
+		o.generation.announce(out)
+	}
 }
 
 // run serves until ctx ends or a signal says so.
@@ -175,7 +200,15 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
-	server := milter.NewServer(d, serverOptions(d.started, d.log, d.metrics))
+	speak, err := d.serveControl(ctx)
+	if err != nil {
+		return errors.Join(err, web.Close(), closeAll(listeners))
+	}
+	opt := serverOptions(d.started, d.log, d.metrics)
+	if d.started.Rules.SplitRecipients {
+		opt.Group = inForce{d.rules}.group
+	}
+	server := milter.NewServer(d, opt)
 	attending := make(chan struct{})
 	go func() {
 		defer close(attending)
@@ -186,12 +219,26 @@ func (d *daemon) run(ctx context.Context) error {
 	err = server.Serve(ctx, listeners...)
 	cancel()
 	<-attending
+	<-speak
+	d.current.Load().close()
 	d.log.Info("assay has stopped", "complete", err == nil)
 	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
 }
 
 // attend reacts to signals and to the watchdog until ctx ends, and then says that the daemon is stopping.
 func (d *daemon) attend(ctx context.Context, hangups <-chan os.Signal) {
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	reloads.Go(func() { // apart from the watchdog: the tests of rules take their time
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups: // those that come meanwhile are one
+				d.reload(ctx, "SIGHUP")
+			}
+		}
+	})
 	var watch <-chan time.Time
 	if every := watchdog(d.app.getenv, os.Getpid()); every > 0 {
 		ticker := time.NewTicker(every)
@@ -205,63 +252,86 @@ func (d *daemon) attend(ctx context.Context, hangups <-chan os.Signal) {
 			d.notify.stopping()
 			d.log.Info("assay is stopping, messages in work are finished", "within", d.started.Limits.Drain.String())
 			return
-		case <-hangups:
-			d.reload()
 		case <-watch:
 			d.notify.send("WATCHDOG=1")
 		}
 	}
 }
 
-// reload replaces the generation by one of the configuration as it is now. Whatever is wrong is logged, and the old one
-// stays.
-func (d *daemon) reload() {
+// reload replaces the generation and the rules by those of the files as they are now. Whatever is wrong is logged, and the
+// old ones stay.
+func (d *daemon) reload(ctx context.Context, who string) (ruleset.Result, error) {
+	d.reloads.Lock()
+	defer d.reloads.Unlock()
 	d.notify.reloading()
-	err := d.reloadConfig()
+	result, err := d.replace(ctx, who)
 	d.metrics.Reloaded(err)
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
-		for _, p := range problems {
+	d.logProblems(err)
+	if err != nil {
+		d.log.Error("reload failed, what was in force stays", "reason", firstLine(err.Error()))
+		d.notify.ready("serving with the old configuration: reload failed")
+		return result, err
+	}
+	d.notify.ready("serving")
+	return result, nil
+}
+
+// logProblems logs each problem of an error on a line of its own.
+func (d *daemon) logProblems(err error) {
+	var configuration config.Problems
+	if errors.As(err, &configuration) {
+		for _, p := range configuration {
 			d.log.Error("configuration problem", "file", p.File, "line", p.Line, "column", p.Column, "problem", p.Message)
 		}
-		fallthrough
-	case err != nil:
-		d.log.Error("reload failed, the old configuration stays in force", "reason", firstLine(err.Error()))
-		d.notify.ready("serving with the old configuration: reload failed")
-	default:
-		d.notify.ready("serving")
+	}
+	var ruleFiles rules.Problems
+	if errors.As(err, &ruleFiles) {
+		for _, p := range ruleFiles.Errors() {
+			d.log.Error("rules problem", "file", p.File, "line", p.Line, "column", p.Column, "problem", p.Message)
+		}
 	}
 }
 
-// reloadConfig reads the configuration and puts it into force.
-func (d *daemon) reloadConfig() error {
+// replace reads the configuration and the rules and puts both into force, or neither.
+func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error) {
 	loaded, err := config.Load(d.path, d.app.environ)
 	if err != nil {
-		return err
+		return ruleset.Result{}, err
 	}
 	last := d.current.Load()
 	g, err := d.generate(loaded.Config, last)
 	if err != nil {
-		return err
+		return ruleset.Result{}, err
+	}
+	fresh := changed(last.config, g.config, "resolver.")
+	result, err := d.rules.ReloadConfig(ctx, who, rulesetConfig(loaded.Config, d.app.now()))
+	d.observeRules(err)
+	if err != nil {
+		if fresh {
+			_ = g.resolver.Close()
+		}
+		return result, err
 	}
 	for _, w := range loaded.Warnings {
 		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
 	}
+	g.open(d.log)
 	d.current.Store(g)
-	if changed(last.config, g.config, "resolver.") {
-		time.AfterFunc(last.config.Limits.Time+time.Minute, func() { _ = last.resolver.Close() }) // its messages are done by then
+	grace := last.config.Limits.Time + time.Minute // its messages are done by then
+	time.AfterFunc(grace, last.close)
+	if fresh {
+		time.AfterFunc(grace, func() { _ = last.resolver.Close() })
 	}
-	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","))
+	d.log.Info("configuration reloaded", "who", who, "changed", strings.Join(config.Changed(last.config, loaded.Config), ","))
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
 		d.log.Warn("these settings take effect only after a restart", "keys", strings.Join(late, ","))
 	}
-	return nil
+	return result, nil
 }
 
 // needRestart returns the keys among paths that listeners, the milter server and the logger were made of.
 func needRestart(paths []string) []string {
-	fixed := []string{"listen.", "log.level", "log.format", "limits.message", "limits.on_message", "limits.header_",
+	fixed := []string{"listen.", "rules.state", "rules.split_recipients", "log.level", "log.format", "limits.message", "limits.on_message", "limits.header_",
 		"limits.memory", "limits.mime_", "limits.recipients", "limits.time", "limits.connections", "limits.concurrent", "limits.drain"}
 	var late []string
 	for _, path := range paths {

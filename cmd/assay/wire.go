@@ -11,7 +11,12 @@ import (
 	"assay/milter"
 	"assay/milter/filter"
 	"assay/milter/headers"
-	"assay/rules"
+	"assay/milter/notice"
+	"assay/rules/ruletest"
+	"assay/scan"
+	"assay/scan/attach"
+	"assay/scan/html"
+	"assay/scan/reading"
 	"assay/verify"
 	"assay/verify/arc"
 	"assay/verify/dkim"
@@ -60,8 +65,13 @@ func newResolver(c config.Resolver, observer dns.Observer) (resolver, error) {
 
 // newVerifier returns the verifier of a configuration.
 func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifier {
+	return verify.New(verifyOptions(c, r, explain))
+}
+
+// verifyOptions returns the options of a verifier.
+func verifyOptions(c *config.Config, r dns.Resolver, explain bool) verify.Options {
 	keys := dkim.NewKeyCache(keyCacheSize)
-	return verify.New(verify.Options{
+	return verify.Options{
 		Resolver: r,
 		Budget:   dns.Budget{Queries: c.Limits.DNSQueries, Time: c.Limits.DNSTime},
 		SPF:      spfOptions(c),
@@ -71,7 +81,7 @@ func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifie
 		IPRev:    iprev.Options{Names: c.Verify.IPRev.Names, Explain: explain},
 		Trusted:  c.Trust.Networks,
 		Explain:  explain,
-	})
+	}
 }
 
 // spfOptions returns the options of SPF.
@@ -121,11 +131,6 @@ func dmarcOptions(c *config.Config) dmarc.Options {
 	return opt
 }
 
-// newFilter returns the filter of a configuration.
-func newFilter(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) *filter.Filter {
-	return filter.New(filterOptions(c, r, observer, explain))
-}
-
 // newSealer returns the sealer of a configuration, nil if sealing is off. The error says why the key cannot be used.
 func newSealer(c *config.Config) (*arc.Sealer, error) {
 	s, err := c.Verify.ARC.Seal.Sealer()
@@ -135,14 +140,40 @@ func newSealer(c *config.Config) (*arc.Sealer, error) {
 	return s, nil
 }
 
-// filterOptions returns the options of a filter, without the sealer: only mail that is delivered is sealed, so that nothing
-// else needs the key.
-func filterOptions(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) filter.Options {
+// filterOptions returns the options of a filter, without rules, and without the sealer: only mail that is delivered is
+// sealed, so that nothing else needs the key.
+func filterOptions(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) (filter.Options, error) {
+	notices, err := notice.New(string(c.Headers.Language), nil)
+	if err != nil {
+		return filter.Options{}, err
+	}
+	whens := map[config.NoteWhen]filter.NoteWhen{
+		config.NoteOff: filter.NoteOff, config.NoteVisible: filter.NoteVisible, config.NoteAlways: filter.NoteAlways,
+	}
 	return filter.Options{
 		Verifier: newVerifier(c, r, explain),
-		Rules:    rules.Policy{EnforceDMARC: c.Verify.DMARC.Enforce},
+		Scanners: scanners(c),
 		Headers:  headerOptions(c),
+		Notices:  notices,
+		Note:     whens[c.Scan.HTML.Note],
 		Observer: observer,
+		Explain:  explain,
+	}, nil
+}
+
+// scanners returns what looks into messages.
+func scanners(c *config.Config) []scan.Scanner {
+	forms := html.RemoveForms
+	if c.Scan.HTML.Forms == config.FormsKeep {
+		forms = html.KeepForms
+	}
+	return []scan.Scanner{attach.New(attach.Options{}), &html.Scanner{Options: html.Options{Forms: forms}}, &reading.Scanner{}}
+}
+
+// testOptions returns how the tests beside rules are run.
+func testOptions(c *config.Config, now time.Time) ruletest.Options {
+	return ruletest.Options{
+		Load: ruleOptions(c, now), Verify: verifyOptions(c, nil, false), Scanners: scanners(c), Limits: messageLimits(c),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"assay/milter/plan"
-	"assay/rules"
 	"assay/verify"
 	"assay/verify/dkim"
 	"assay/verify/dns"
@@ -28,7 +27,7 @@ func BenchmarkMessage(b *testing.B) {
 	}
 	opt := verify.Options{Resolver: dns.NewCache(z, dns.CacheOptions{})}
 	opt.DKIM.Keys = dkim.NewKeyCache(100)
-	f := New(Options{Verifier: verify.New(opt), Rules: rules.Policy{}})
+	f := New(Options{Verifier: verify.New(opt), Rules: shippedRules(b)})
 	env := message.Envelope{ReceiverMTA: "mx.receiver.example", Helo: "lists.example.org", MailFrom: "bounce@lists.example.org"}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -13,8 +13,10 @@ import (
 
 	"assay/milter"
 	"assay/milter/headers"
+	"assay/milter/notice"
 	"assay/milter/plan"
 	"assay/rules"
+	"assay/rules/facts"
 	"assay/scan"
 	"assay/verify/message"
 )
@@ -24,7 +26,19 @@ func New(opt Options) *Filter {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Notices == nil {
+		opt.Notices = english()
+	}
 	return &Filter{opt}
+}
+
+// english returns the notices that come with Assay, which their tests have tried.
+func english() *notice.Templates {
+	t, err := notice.New("en", nil)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // Begin starts the lookups of a message whose header is complete. It implements milter.Handler.
@@ -73,7 +87,7 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 		return o.fail("given up before the checks were finished: %v", context.Cause(ctx))
 	}
 
-	o.Decision = t.filter.opt.Rules.Decide(o.Results, o.Report)
+	t.filter.decide(ctx, o, m)
 	return t.filter.plan(o, m, caps)
 }
 
@@ -103,12 +117,12 @@ func (t *Transaction) refuse(e *milter.RefusedError) {
 	if strings.HasPrefix(e.Reply, "5") {
 		o.Plan.Verdict, o.Decision.Disposition = plan.Refuse, rules.Reject
 	}
-	o.Headers, o.Removed, o.Unsealed = nil, nil, ""
+	o.Headers, o.Removed, o.Unsealed, o.Amendment = nil, nil, "", Amendment{}
 }
 
 // describe notes the shape of the message.
 func (o *Outcome) describe(m *message.Message) {
-	o.Size, o.Defects = m.Size(), m.Defects
+	o.Size, o.Defects, o.Header = m.Size(), m.Defects, m.Header
 	o.Envelope.QueueID = m.Envelope.QueueID // Sendmail and some Postfix versions name it late
 	for range m.Root.Leaves() {
 		o.Parts++
@@ -119,7 +133,7 @@ func (o *Outcome) describe(m *message.Message) {
 func (o *Outcome) fail(format string, args ...any) plan.Plan {
 	o.Failure = fmt.Sprintf(format, args...)
 	o.Decision = rules.Decision{Trust: rules.Unverified, Reason: o.Failure}
-	o.Headers, o.Removed = nil, nil
+	o.Headers, o.Removed, o.Amendment = nil, nil, Amendment{}
 	return plan.Plan{}
 }
 
@@ -146,6 +160,17 @@ func (f *Filter) scan(ctx context.Context, m *message.Message) scan.Report {
 	return all
 }
 
+// decide has the rules decide about the facts.
+func (f *Filter) decide(ctx context.Context, o *Outcome, m *message.Message) {
+	known := facts.New(facts.Input{Message: m, Results: o.Results, Report: o.Report})
+	if !f.opt.Explain {
+		o.Decision = f.opt.Rules.DecideFrom(ctx, known)
+		return
+	}
+	o.Facts = known
+	o.Decision, o.Traces = f.opt.Rules.Explain(ctx, known)
+}
+
 // plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.
 func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) plan.Plan {
 	d := &o.Decision
@@ -154,10 +179,11 @@ func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) pl
 		*d = rules.Decision{Disposition: rules.Reject, Trust: rules.Forged, Reason: err.Error(),
 			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged trust header fields"}}
 	}
-	switch d.Disposition {
-	case rules.Deliver, rules.Junk, rules.Quarantine:
-	default: // also a disposition that nobody knows
+	if !taken(d.Disposition) {
 		return refusal(*d)
+	}
+	if err := f.amend(o, m); err != nil {
+		return o.fail("%v", err)
 	}
 	o.Removed = removed
 	ops, err := f.edits(o)
@@ -174,24 +200,10 @@ func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) pl
 // edits lists the modifications of a message that is delivered: forged fields out, our own in, the
 // Authentication-Results field on top.
 func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
-	subject := headers.Subject{Envelope: &o.Envelope, Results: o.Results, Decision: o.Decision}
-	results, err := f.opt.Headers.AuthenticationResults(subject)
-	if err != nil {
+	if err := f.fields(o); err != nil {
 		return nil, err
 	}
-	o.Headers = []rules.HeaderField{results}
-	if !f.opt.Headers.NoSummary {
-		o.Headers = append(o.Headers, f.opt.Headers.Summary(subject))
-	}
-	if !f.opt.Headers.NoResult {
-		o.Headers = append(o.Headers, f.opt.Headers.Result(subject))
-	}
-	if o.Decision.Disposition == rules.Junk {
-		o.Headers = append(o.Headers, rules.HeaderField{Name: "X-Spam-Flag", Value: "YES"}) // what Sieve scripts look for
-	}
-	o.Headers = append(o.Headers, o.Decision.Headers...)
-
-	var ops []plan.Op
+	ops := o.Amendment.ops()
 	for _, r := range o.Removed {
 		ops = append(ops, plan.Op{Kind: plan.DeleteHeader, Name: r.Name, Nth: r.Nth})
 	}
@@ -204,6 +216,46 @@ func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
 		ops = append(ops, plan.Op{Kind: plan.Hold, Value: reason})
 	}
 	return ops, nil
+}
+
+// taken reports whether a message is accepted. It is not for a disposition that nobody knows.
+func taken(d rules.Disposition) bool {
+	return d == rules.Deliver || d == rules.Junk || d == rules.Quarantine
+}
+
+// subject is what the fields are about.
+func (o *Outcome) subject() headers.Subject {
+	return headers.Subject{Envelope: &o.Envelope, Results: o.Results, Decision: o.Decision, Changed: o.Amendment.Changed,
+		Original: o.Amendment.SHA256}
+}
+
+// fields makes our own fields, top one first.
+func (f *Filter) fields(o *Outcome) error {
+	subject := o.subject()
+	results, err := f.opt.Headers.AuthenticationResults(subject)
+	if err != nil {
+		return err
+	}
+	o.Headers = []rules.HeaderField{results}
+	if smime, ok, err := f.opt.Headers.SMIME(subject); err != nil {
+		return err
+	} else if ok {
+		o.Headers = append(o.Headers, smime)
+	}
+	if !f.opt.Headers.NoSummary {
+		o.Headers = append(o.Headers, f.opt.Headers.Summary(subject))
+	}
+	if !f.opt.Headers.NoResult {
+		o.Headers = append(o.Headers, f.opt.Headers.Result(subject))
+	}
+	if o.Decision.Disposition == rules.Junk {
+		o.Headers = append(o.Headers, rules.HeaderField{Name: "X-Spam-Flag", Value: "YES"}) // what Sieve scripts look for
+	}
+	if a := &o.Amendment; !f.opt.Headers.NoResult && (a.body != nil || len(a.Kept) > 0) {
+		o.Headers = append(o.Headers, f.opt.Headers.Content(a.content()))
+	}
+	o.Headers = append(o.Headers, o.Decision.Headers...)
+	return nil
 }
 
 // refusal is the plan for a message that is not taken. Its reply falls back to one that is always valid.

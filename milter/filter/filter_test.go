@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"golang.org/x/tools/txtar"
@@ -21,7 +22,11 @@ import (
 	"assay/milter/headers"
 	"assay/milter/plan"
 	"assay/rules"
+	"assay/rules/shipped"
 	"assay/scan"
+	"assay/scan/attach"
+	"assay/scan/html"
+	"assay/scan/reading"
 	"assay/verify"
 	"assay/verify/dns/zone"
 	"assay/verify/message"
@@ -58,6 +63,9 @@ func runCase(t *testing.T, file string) {
 		}
 	}
 	s := parseSession(t, string(section["session"].Data))
+	if more := section["rules.yaml"]; more != nil {
+		s.rules = append(s.rules, string(more.Data))
+	}
 	z, err := zone.Parse(bytes.NewReader(section["zone"].Data), "zone")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +77,8 @@ func runCase(t *testing.T, file string) {
 	defer m.Close()
 	f := New(Options{
 		Verifier: verify.New(verify.Options{Resolver: z, Trusted: s.trusted}),
-		Rules:    rules.Policy{EnforceDMARC: s.enforce},
+		Rules:    shippedRules(t, s.rules...),
+		Scanners: []scan.Scanner{attach.New(attach.Options{}), &html.Scanner{}, &reading.Scanner{}},
 		Headers:  headers.Options{Language: s.language},
 	})
 	got := describe(t, f.Explain(t.Context(), m, granted), m)
@@ -88,7 +97,7 @@ func runCase(t *testing.T, file string) {
 type session struct {
 	env      message.Envelope
 	trusted  []netip.Prefix
-	enforce  bool
+	rules    []string // rule files beside those that come with Assay
 	language headers.Language
 }
 
@@ -120,7 +129,7 @@ func parseSession(t *testing.T, text string) session {
 		case "trust":
 			s.trusted = append(s.trusted, netip.MustParsePrefix(value))
 		case "enforce":
-			s.enforce = true
+			s.rules = append(s.rules, enforceDMARC)
 		case "language":
 			s.language = headers.Language(value)
 		default:
@@ -141,6 +150,12 @@ func describe(t *testing.T, o *Outcome, m *message.Message) string {
 	for _, r := range o.Decision.Rules {
 		fmt.Fprintf(&b, "rule: %s enforced=%t\n", r.ID, r.Enforced)
 	}
+	for _, k := range o.Amendment.Kept {
+		fmt.Fprintf(&b, "kept: part %s: %s\n", k.Section, k.Reason)
+	}
+	for _, e := range o.Decision.Errors {
+		fmt.Fprintf(&b, "error: %s: %s\n", e.Rule, e.Cause)
+	}
 	for _, r := range o.Removed {
 		fmt.Fprintf(&b, "removed: %s #%d: %s\n", r.Name, r.Nth, r.Reason)
 	}
@@ -156,6 +171,10 @@ func describe(t *testing.T, o *Outcome, m *message.Message) string {
 	}
 	header, _, _ := strings.Cut(delivered.String(), "\r\n\r\n")
 	b.WriteString("\n" + strings.ReplaceAll(header, "\r\n", "\n") + "\n")
+	if o.Amendment.body != nil {
+		_, body, _ := strings.Cut(delivered.String(), "\r\n\r\n")
+		b.WriteString("\n" + strings.ReplaceAll(body, "\r\n", "\n"))
+	}
 	return b.String()
 }
 
@@ -181,7 +200,29 @@ func emptyZone(t *testing.T) *zone.Zone {
 
 type decider func() rules.Decision
 
-func (d decider) Decide(verify.Results, scan.Report) rules.Decision { return d() }
+func (d decider) DecideFrom(context.Context, rules.Provider) rules.Decision { return d() }
+
+func (d decider) Explain(context.Context, rules.Provider) (rules.Decision, []rules.Trace) {
+	return d(), nil
+}
+
+// shippedRules loads the rules that come with Assay, and more rule files beside them.
+func shippedRules(t testing.TB, more ...string) *rules.Set {
+	t.Helper()
+	sources := []rules.Source{{Files: shipped.Files}}
+	for i, text := range more {
+		name := fmt.Sprintf("%d.yaml", i)
+		sources = append(sources, rules.Source{Name: "test" + name, Files: fstest.MapFS{name: {Data: []byte(text)}}})
+	}
+	set, problems := rules.Load(sources, rules.Options{OrgDomains: []string{"receiver.example"}})
+	if set == nil {
+		t.Fatal(problems)
+	}
+	return set
+}
+
+// enforceDMARC is the override that makes the rule against forged senders refuse them.
+const enforceDMARC = "format: 1\noverride: [{id: dmarc-reject, mode: enforce, reason: test}]\n"
 
 func testFilter(t *testing.T, d decider, more ...scan.Scanner) *Filter {
 	return New(Options{Verifier: verify.New(verify.Options{Resolver: emptyZone(t)}), Rules: d, Scanners: more})
@@ -301,7 +342,7 @@ func (r *recorder) Observe(o *Outcome, err error) {
 
 func TestObserverHearsOfEveryMessageOnce(t *testing.T) {
 	var rec recorder
-	f := New(Options{Verifier: verify.New(verify.Options{Resolver: emptyZone(t)}), Rules: rules.Policy{}, Observer: &rec})
+	f := New(Options{Verifier: verify.New(verify.Options{Resolver: emptyZone(t)}), Rules: shippedRules(t), Observer: &rec})
 	m := read(t, message.Envelope{QueueID: "1"}, someMail...)
 	p := f.Begin(t.Context(), &m.Envelope, m.Header)
 	if got := p.Handle(t.Context(), m, granted); got.Verdict != plan.Accept {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"assay/milter/headers"
 	"assay/milter/plan"
 	"assay/rules"
 	"assay/verify/arc"
@@ -43,7 +42,7 @@ func (f *Filter) set(o *Outcome, m *message.Message, p plan.Plan) (fields []rule
 			err = fmt.Errorf("panic: %v", cause)
 		}
 	}()
-	subject := headers.Subject{Envelope: &o.Envelope, Results: o.Results, Decision: o.Decision}
+	subject := o.subject()
 	set, err := f.opt.Sealer.Seal(arc.Hop{
 		Chain: o.Results.ARC, Results: f.opt.Headers.Results(subject), At: o.Envelope.ReceivedAt,
 		Header: p.Header(m.Header), Body: p.Body(m),

@@ -40,7 +40,7 @@ func hopZone(t *testing.T, more string) *zone.Zone {
 }
 
 // hop returns a filter that seals with a key.
-func hop(t *testing.T, z *zone.Zone, key crypto.Signer, d Decider) *Filter {
+func hop(t *testing.T, z *zone.Zone, key crypto.Signer, d Rules) *Filter {
 	t.Helper()
 	s, err := arc.NewSealer(arc.SealerOptions{Domain: "hop.example", Selector: "s", Key: key})
 	if err != nil {
@@ -75,7 +75,7 @@ func deliver(t *testing.T, o *Outcome, m *message.Message) string {
 // after hop.
 func TestSealedOnTheWayOut(t *testing.T) {
 	z := hopZone(t, "")
-	f := hop(t, z, hopKey(), rules.Policy{})
+	f := hop(t, z, hopKey(), shippedRules(t))
 	text := strings.Join(forgedMail, "\r\n")
 	for i := 1; i <= 3; i++ {
 		m := read(t, hopEnvelope("192.0.2.1"), text)
@@ -117,7 +117,7 @@ func TestSealedOnTheWayOut(t *testing.T) {
 // TestSealingIsOnlyAdded: the rest of the plan is what it is without a sealer.
 func TestSealingIsOnlyAdded(t *testing.T) {
 	quarantine := decider(func() rules.Decision { return rules.Decision{Disposition: rules.Quarantine, Reason: "odd"} })
-	for _, d := range []Decider{rules.Policy{}, quarantine} {
+	for _, d := range []Rules{shippedRules(t), quarantine} {
 		m := read(t, hopEnvelope("192.0.2.1"), strings.Join(forgedMail, "\r\n"))
 		f := hop(t, hopZone(t, ""), hopKey(), d)
 		with := f.Explain(t.Context(), m, granted).Plan
@@ -172,7 +172,7 @@ func TestUnsealedMailIsDelivered(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := read(t, hopEnvelope(test.client), test.text)
-			f := hop(t, hopZone(t, "timeout._domainkey.b.example. TIMEOUT\n"), test.key, rules.Policy{})
+			f := hop(t, hopZone(t, "timeout._domainkey.b.example. TIMEOUT\n"), test.key, shippedRules(t))
 			o := f.Explain(t.Context(), m, granted)
 			if o.Plan.Verdict != plan.Accept || len(o.Headers) != 3 || o.Failure != "" || !strings.Contains(o.Unsealed, test.unsealed) ||
 				(o.Unsealed == "") != (test.unsealed == "") {
@@ -185,7 +185,7 @@ func TestUnsealedMailIsDelivered(t *testing.T) {
 // TestBrokenChainIsSealedAsSuch: a chain that does not validate is closed with cv=fail (RFC 8617 Section 5.1.2).
 func TestBrokenChainIsSealedAsSuch(t *testing.T) {
 	m := read(t, hopEnvelope("192.0.2.1"), "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=b.example; s=x; b=AAAA\r\nFrom: a@b.example\r\n\r\nx\r\n")
-	o := hop(t, hopZone(t, ""), hopKey(), rules.Policy{}).Explain(t.Context(), m, granted)
+	o := hop(t, hopZone(t, ""), hopKey(), shippedRules(t)).Explain(t.Context(), m, granted)
 	if o.Unsealed != "" || !strings.HasPrefix(o.Headers[0].Value, "i=2; a=ed25519-sha256; cv=fail;") {
 		t.Errorf("%q, %+v", o.Unsealed, o.Headers)
 	}

@@ -3,11 +3,14 @@
 package filter
 
 import (
+	"context"
 	"time"
 
 	"assay/milter/headers"
+	"assay/milter/notice"
 	"assay/milter/plan"
 	"assay/rules"
+	"assay/rules/facts"
 	"assay/scan"
 	"assay/verify"
 	"assay/verify/arc"
@@ -18,12 +21,16 @@ import (
 // An Outcome is everything Assay found out and decided about one message.
 type Outcome struct {
 	Envelope  message.Envelope
+	Header    message.Header   // as received
 	Size      int64            // octets of the message as received, 0 if it was aborted
 	Parts     int              // leaves of the MIME tree
 	Defects   []message.Defect // departures from the standards
 	Results   verify.Results
 	Report    scan.Report
 	Decision  rules.Decision
+	Traces    []rules.Trace // why each rule ended as it did, if Options.Explain
+	Facts     *facts.Facts  // what the rules saw, if Options.Explain
+	Amendment Amendment
 	Plan      plan.Plan
 	Headers   []rules.HeaderField // fields as they are added, top one first
 	Removed   []headers.Removal   // inbound fields that are taken out
@@ -41,16 +48,22 @@ type Observer interface {
 	Observe(o *Outcome, err error)
 }
 
-// A Decider makes the decision about a message. It is called once per message, concurrently, and does no I/O.
-type Decider interface {
-	Decide(r verify.Results, report scan.Report) rules.Decision
+// Rules decide about messages. They are called concurrently and do no I/O. *rules.Set is one.
+type Rules interface {
+	// DecideFrom is called once per message.
+	DecideFrom(ctx context.Context, p rules.Provider) rules.Decision
+	// Explain decides like DecideFrom and says why; it is called instead of it if Options.Explain.
+	Explain(ctx context.Context, p rules.Provider) (rules.Decision, []rules.Trace)
 }
 
 // Options configure a Filter.
 type Options struct {
 	Verifier *verify.Verifier
 	Scanners []scan.Scanner
-	Rules    Decider
+	Rules    Rules
+	Notices  *notice.Templates // nil means the English ones
+	Note     NoteWhen          // when a changed message says so in its text
+	Explain  bool              // keeps the traces of rules
 	Headers  headers.Options
 	Sealer   *arc.Sealer      // nil for none
 	Observer Observer         // nil for none

@@ -1,6 +1,8 @@
 package headers
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"assay/rules"
@@ -22,9 +24,40 @@ func (o Options) Result(s Subject) rules.HeaderField {
 	} else {
 		pairs = append(pairs, "spf="+spfWord(s.Results), "dkim="+dkimWord(s.Results), "dmarc="+word(s.Results.DMARC.Result),
 			"arc="+word(s.Results.ARC.Result))
+		if s.Results.SMIME.Result != "" {
+			pairs = append(pairs, "smime="+word(s.Results.SMIME.Result))
+		}
 	}
-	pairs = append(pairs, "changed="+list(s.Changed), "rules="+list(fired(s.Decision)), "id="+identifier(s.Envelope.QueueID))
+	pairs = append(pairs, "changed="+list(s.Changed))
+	if s.Original != "" {
+		pairs = append(pairs, "original="+identifier(s.Original))
+	}
+	pairs = append(pairs, "rules="+list(fired(s.Decision)), "id="+identifier(s.Envelope.QueueID))
 	return rules.HeaderField{Name: o.prefix() + "-Result", Value: fold(pairs, len(o.prefix())+len("-Result: "))}
+}
+
+// Content builds the field about what was taken out of the text, for filters and statistics: stable words and numbers, nothing
+// that the message says.
+func (o Options) Content(c Content) rules.HeaderField {
+	pairs := []string{"html=" + identifier(string(c.Level))}
+	if len(c.Removed) > 0 {
+		counts := make([]string, 0, len(c.Removed))
+		for kind, n := range c.Removed {
+			counts = append(counts, identifier(strings.TrimPrefix(string(kind), "html."))+"="+strconv.Itoa(n))
+		}
+		slices.Sort(counts)
+		pairs = append(pairs, `removed="`+list(counts)+`"`)
+	}
+	if len(c.Sections) > 0 {
+		pairs = append(pairs, `parts="`+list(c.Sections)+`"`)
+	}
+	if c.Files > 0 {
+		pairs = append(pairs, "attachments="+strconv.Itoa(c.Files))
+	}
+	if c.Kept > 0 {
+		pairs = append(pairs, "kept="+strconv.Itoa(c.Kept))
+	}
+	return rules.HeaderField{Name: o.prefix() + "-Content", Value: fold(pairs, len(o.prefix())+len("-Content: "))}
 }
 
 // tlsWord is the protocol version without its name: "1.3", or "none".

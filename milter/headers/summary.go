@@ -38,9 +38,20 @@ var (
 	sayPlain         = phrase{"Transport not encrypted.", "Übertragung nicht verschlüsselt."}
 )
 
+// Bounds of the notes of rules: how many, and characters of each.
+const (
+	maxNotes = 10
+	maxNote  = 300
+)
+
 // Summary builds the field that a person reads in the mail client.
 func (o Options) Summary(s Subject) rules.HeaderField {
 	text := o.sender(s)
+	if s.Results.Skipped == "" {
+		if about := o.signature(s.Results); about != "" {
+			text += " " + about
+		}
+	}
 	// A submission on this host crossed no network.
 	if s.Results.Skipped != verify.SkipLocal {
 		tls := sayPlain
@@ -48,6 +59,9 @@ func (o Options) Summary(s Subject) rules.HeaderField {
 			tls = sayEncrypted
 		}
 		text += " " + tls.in(o.Language)
+	}
+	for _, note := range s.Decision.Notes[:min(len(s.Decision.Notes), maxNotes)] {
+		text += " " + cutRunes(oneLine(note), maxNote)
 	}
 	return rules.HeaderField{Name: o.prefix() + "-Summary", Value: encode(text, len(o.prefix())+len("-Summary: "))}
 }

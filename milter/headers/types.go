@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"assay/rules"
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/message"
 )
@@ -62,4 +63,14 @@ type Subject struct {
 	Results  verify.Results
 	Decision rules.Decision
 	Changed  []string // what a plan changes in the message besides adding fields: "subject", "html"
+	Original string   // SHA-256 of the message as received, when its body is changed
+}
+
+// A Content is what was taken out of the text and the attachments.
+type Content struct {
+	Level    scan.Level // "" when no HTML was changed
+	Removed  map[scan.Kind]int
+	Sections []string // of changed parts
+	Files    int      // attachments that were replaced by a notice
+	Kept     int      // parts that a rule wanted changed and that stay, because they are signed
 }

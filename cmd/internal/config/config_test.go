@@ -279,7 +279,7 @@ func TestSystem(t *testing.T) {
 	want := []string{
 		`2:18 listen.milter: there is no directory /no/such/directory on this system`,
 		`2:66 listen.socket_group: there is no group "no-such-group" on this system`,
-		`3:25 rules.dirs: there is no directory /no/such/rules on this system`,
+		`3:15 rules.dirs: there is no directory /no/such/rules on this system`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)

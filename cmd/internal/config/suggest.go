@@ -51,7 +51,10 @@ func distance(a, b string) int {
 	return last[len(b)]
 }
 
-// didYouMean returns " (did you mean "x"?)", or nothing when no candidate is close.
+// DidYouMean returns " (did you mean "x"?)", or nothing when no candidate is close.
+func DidYouMean(word string, candidates []string) string { return didYouMean(word, candidates) }
+
+// didYouMean is DidYouMean.
 func didYouMean(word string, candidates []string) string {
 	if s := suggest(word, candidates); s != "" {
 		return ` (did you mean "` + s + `"?)`

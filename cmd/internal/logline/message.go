@@ -63,6 +63,7 @@ func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 	l.decision(o, err)
 	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
 		slog.Int64("ms", o.Elapsed.Milliseconds()))
+	l.amendment(o.Amendment)
 	l.problem("unsealed", o.Unsealed)
 	l.problem("failure", o.Failure)
 	l.problem("error", errorText(err))
@@ -153,6 +154,7 @@ func (l *line) results(r verify.Results) {
 	l.add("override", r.DMARC.Override)
 	l.add("arc", string(r.ARC.Result))
 	l.add("iprev", string(r.IPRev.Result))
+	l.add("smime", string(r.SMIME.State))
 }
 
 // decision adds what is done about the message. One whose plan could not be sent is deferred by the MTA, whatever had been
@@ -174,6 +176,7 @@ func (l *line) decision(o *filter.Outcome, err error) {
 	l.add("disposition", disposition.String())
 	l.add("rules", list(fired))
 	l.add("monitored", list(monitored))
+	l.rules(o.Decision)
 	if n := len(o.Removed); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("removed", n))
 	}
@@ -183,6 +186,32 @@ func (l *line) decision(o *filter.Outcome, err error) {
 	if n := len(o.Defects); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("defects", n))
 	}
+}
+
+// rules adds what became of rules besides firing.
+func (l *line) rules(d rules.Decision) {
+	var exempt, failed []string
+	for _, e := range d.Exempt {
+		exempt = append(exempt, e.Rule+":"+e.Exception)
+	}
+	for _, f := range d.Errors {
+		failed = append(failed, f.Rule)
+	}
+	l.add("exempt", list(exempt))
+	l.add("failed_rules", list(failed))
+	if len(d.Errors) > 0 {
+		l.problem("rule_error", d.Errors[0].Cause)
+	}
+	l.add("rule_set", d.Set[:min(len(d.Set), 12)])
+}
+
+// amendment adds what is changed in the message, and what a rule wanted changed and stays.
+func (l *line) amendment(a filter.Amendment) {
+	l.add("changed", list(a.Changed))
+	if n := len(a.Kept); n > 0 {
+		l.attrs = append(l.attrs, slog.Int("kept", n))
+	}
+	l.add("original", a.SHA256)
 }
 
 // skipWord returns the word for why a message was not checked.

@@ -42,9 +42,20 @@ type Metrics struct {
 	protocol    prometheus.Counter
 	panics      prometheus.Counter
 	reloads     *prometheus.CounterVec
+	ruleLoads   *prometheus.CounterVec
+	notified    *prometheus.CounterVec
 	tls         *prometheus.CounterVec
 	unsentPlans prometheus.Counter
 	split       prometheus.Counter
+	ruleErrors  *prometheus.CounterVec
+	exempt      *prometheus.CounterVec
+	ruleInfo    *prometheus.GaugeVec
+	fallback    prometheus.Gauge
+	expiring    prometheus.Gauge
+	smime       *prometheus.CounterVec
+	html        *prometheus.CounterVec
+	attachments prometheus.Counter
+	kept        prometheus.Counter
 }
 
 // New returns metrics with a registry of their own.
@@ -66,6 +77,17 @@ func (m *Metrics) newMessageMetrics() {
 	m.messages = m.counters("messages_total", "Messages by what happened to them.", "disposition")
 	m.results = m.counters("auth_results_total", "Results of authentication methods (RFC 8601 Section 2.7).", "method", "result")
 	m.rules = m.counters("rule_matches_total", "Rules that fired.", "rule", "mode")
+	m.ruleErrors = m.counters("rule_errors_total", "Rules that could not be evaluated.", "rule")
+	m.exempt = m.counters("exceptions_used_total", "Rules that an exception kept from firing.", "rule", "exception")
+	m.ruleInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "rules_info",
+		Help: "The rule set in force, by its SHA-256; always 1."}, []string{"sha256"})
+	m.registry.MustRegister(m.ruleInfo)
+	m.fallback = m.gauge("rules_fallback_active", "1 while the last good rule set is used because the rule files are broken.")
+	m.expiring = m.gauge("exceptions_expiring", "Exceptions that end within 30 days or have ended.")
+	m.smime = m.counters("smime_results_total", "S/MIME verdicts.", "state")
+	m.html = m.counters("html_removed_total", "What was taken out of HTML.", "kind")
+	m.attachments = m.counter("attachments_removed_total", "Attachments that were replaced by a notice.")
+	m.kept = m.counter("edits_kept_back_total", "Parts that a rule wanted changed and that stayed, because they are signed.")
 	m.trust = m.counters("trust_total", "Messages by the trust that is shown for them.", "trust")
 	m.tls = m.counters("tls_messages_total", "Messages by the TLS version of the last hop.", "version")
 	m.removed = m.counter("removed_fields_total", "Inbound header fields that were removed as forged.")
@@ -88,6 +110,8 @@ func (m *Metrics) newServerMetrics() {
 	m.split = m.counter("recipients_split_total", "Recipients that were asked to be sent separately, because another policy serves them.")
 	m.protocol = m.counter("protocol_errors_total", "Breaches of the milter protocol by the MTA's side.")
 	m.panics = m.counter("panics_total", "Panics that were caught; each is a bug.")
+	m.notified = m.counters("notifications_total", "Notifications that rules asked for.", "result")
+	m.ruleLoads = m.counters("rules_reload_total", "Reloads of the rules.", "result")
 	m.reloads = m.counters("reload_total", "Reloads of the configuration.", "result")
 	m.gauges[milter.EventConnection] = m.gauge("connections", "Open connections from the MTA.")
 	m.gauges[milter.EventAnalysis] = m.gauge("messages_in_work", "Messages that are being worked on.")
@@ -104,6 +128,8 @@ func (m *Metrics) preset() {
 	}
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("error")
+	m.ruleLoads.WithLabelValues("ok")
+	m.ruleLoads.WithLabelValues("error")
 }
 
 // Observe implements filter.Observer.
@@ -130,6 +156,13 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 		}
 		m.rules.WithLabelValues(match.ID, mode).Inc()
 	}
+	for _, f := range o.Decision.Errors {
+		m.ruleErrors.WithLabelValues(f.Rule).Inc()
+	}
+	for _, e := range o.Decision.Exempt {
+		m.exempt.WithLabelValues(e.Rule, e.Exception).Inc()
+	}
+	m.observeAmendment(o.Amendment)
 	if strings.HasPrefix(o.Failure, "panic") {
 		m.panics.Inc()
 	}
@@ -137,6 +170,51 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 	if !o.Refused {
 		m.observeResults(o)
 	}
+}
+
+// observeAmendment counts what was taken out of the message.
+func (m *Metrics) observeAmendment(a filter.Amendment) {
+	for _, f := range a.Taken {
+		m.html.WithLabelValues(string(f.Kind)).Add(float64(max(f.Count, 1)))
+	}
+	m.attachments.Add(float64(len(a.Files)))
+	m.kept.Add(float64(len(a.Kept)))
+}
+
+// A RuleSet is the rule set in force, for the metrics about it.
+type RuleSet struct {
+	SHA      string
+	Fallback bool // it is not what the rule files say
+	Expiring int  // exceptions that end soon
+}
+
+// ObserveRules notes the rule set in force.
+func (m *Metrics) ObserveRules(s RuleSet) {
+	m.ruleInfo.Reset()
+	m.ruleInfo.WithLabelValues(s.SHA).Set(1)
+	m.fallback.Set(0)
+	if s.Fallback {
+		m.fallback.Set(1)
+	}
+	m.expiring.Set(float64(s.Expiring))
+}
+
+// Notified counts a notification.
+func (m *Metrics) Notified(err error) {
+	result := "delivered"
+	if err != nil {
+		result = "lost"
+	}
+	m.notified.WithLabelValues(result).Inc()
+}
+
+// RulesReloaded counts an activation of rules.
+func (m *Metrics) RulesReloaded(err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.ruleLoads.WithLabelValues(result).Inc()
 }
 
 // observeResults counts the result of every method.
@@ -158,6 +236,10 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 	m.result("arc", r.ARC.Result)
 	m.result("dmarc", r.DMARC.Result)
 	m.result("iprev", r.IPRev.Result)
+	m.result("smime", r.SMIME.Result)
+	if r.SMIME.State != "" {
+		m.smime.WithLabelValues(string(r.SMIME.State)).Inc()
+	}
 	for _, q := range o.Questions {
 		if strings.Contains(q.Err, strings.TrimPrefix(dns.ErrBudget.Error(), "dns: ")) {
 			m.limits.WithLabelValues("dns").Inc()

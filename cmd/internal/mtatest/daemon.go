@@ -71,6 +71,9 @@ func (d *Daemon) start(program, config string) error {
 	before := len(d.Log())
 	cmd := exec.Command(program, "serve", "--config", d.config)
 	cmd.Stdout, cmd.Stderr = log, log
+	// Nothing of it is kept where the system's own instance keeps its state.
+	cmd.Env = append(os.Environ(), "ASSAY__RULES__STATE="+filepath.Join(d.dir, "rules"), "ASSAY__VERIFY__SMIME__CACHE="+filepath.Join(d.dir, "smime"),
+		"ASSAY__LISTEN__CONTROL="+filepath.Join(d.dir, "control.sock"))
 	if d.proc, err = startProcess(cmd, d.dir); err != nil {
 		return err
 	}

@@ -31,21 +31,25 @@ const Version = 1
 
 // A Report is everything that was found out and decided about one message.
 type Report struct {
-	Version   int        `json:"version"`
-	Envelope  Envelope   `json:"envelope"`
-	Size      int64      `json:"size"`
-	Parts     int        `json:"parts"`
-	Results   Results    `json:"results"`
-	Findings  []Finding  `json:"findings"`
-	Defects   []Defect   `json:"defects"`
-	Decision  Decision   `json:"decision"`
-	Plan      []Op       `json:"plan"`
-	Headers   []Header   `json:"headers"`
-	Removed   []Removed  `json:"removed"`
-	DNS       []Question `json:"dns"`
-	Faults    []Fault    `json:"faults"`
-	ElapsedMS float64    `json:"elapsed_ms"`
-	Failure   string     `json:"failure"`
+	Version   int           `json:"version"`
+	Envelope  Envelope      `json:"envelope"`
+	Size      int64         `json:"size"`
+	Parts     int           `json:"parts"`
+	Results   Results       `json:"results"`
+	Findings  []Finding     `json:"findings"`
+	Defects   []Defect      `json:"defects"`
+	Decision  Decision      `json:"decision"`
+	Plan      []Op          `json:"plan"`
+	Headers   []Header      `json:"headers"`
+	Removed   []Removed     `json:"removed"`
+	Amendment Amendment     `json:"amendment"`
+	Traces    []rules.Trace `json:"traces"`
+	Facts     any           `json:"facts"`
+	Diff      string        `json:"diff"`
+	DNS       []Question    `json:"dns"`
+	Faults    []Fault       `json:"faults"`
+	ElapsedMS float64       `json:"elapsed_ms"`
+	Failure   string        `json:"failure"`
 }
 
 // An Envelope is what SMTP said about the message.
@@ -170,12 +174,6 @@ type DMARC struct {
 	Steps        []string       `json:"steps"`
 }
 
-// SMIME is one S/MIME signature.
-type SMIME struct {
-	Result authres.Result `json:"result"`
-	Reason string         `json:"reason"`
-}
-
 // IPRev is the check of the client's name.
 type IPRev struct {
 	Result authres.Result `json:"result"`
@@ -191,6 +189,7 @@ type Finding struct {
 	Kind    string `json:"kind"`
 	Section string `json:"section"`
 	Detail  string `json:"detail"`
+	Count   int    `json:"count"`
 }
 
 // A Defect is one departure from the standards.
@@ -202,11 +201,17 @@ type Defect struct {
 
 // A Decision is what the rules decided.
 type Decision struct {
-	Disposition string        `json:"disposition"`
-	Reply       string        `json:"reply"`
-	Reason      string        `json:"reason"`
-	Trust       string        `json:"trust"`
-	Rules       []rules.Match `json:"rules"`
+	Disposition string            `json:"disposition"`
+	Reply       string            `json:"reply"`
+	Reason      string            `json:"reason"`
+	Trust       string            `json:"trust"`
+	Rules       []rules.Match     `json:"rules"`
+	Exempt      []rules.Exemption `json:"exempt"`
+	Errors      []rules.Failure   `json:"errors"`
+	Tags        []string          `json:"tags"`
+	Notes       []string          `json:"notes"`
+	Notify      []string          `json:"notify"`
+	Set         string            `json:"set"`
 }
 
 // An Op is one modification of the message.
@@ -255,17 +260,23 @@ func New(o *filter.Outcome) Report {
 	return Report{
 		Version: Version, Envelope: NewEnvelope(&o.Envelope), Size: o.Size, Parts: o.Parts,
 		Results:   NewResults(o.Results),
-		Findings:  each(o.Report.Findings, func(f scan.Finding) Finding { return Finding{string(f.Kind), f.Section, f.Detail} }),
+		Findings:  each(o.Report.Findings, newFinding),
 		Defects:   each(o.Defects, func(d message.Defect) Defect { return Defect{d.Code, d.Section, d.Detail} }),
 		Decision:  newDecision(o),
 		Plan:      each(o.Plan.Ops, func(p plan.Op) Op { return Op{string(p.Kind), p.Name, p.Nth, p.Value} }),
 		Headers:   each(o.Headers, func(h rules.HeaderField) Header { return Header(h) }),
 		Removed:   newRemoved(o),
+		Amendment: newAmendment(o.Amendment),
+		Traces:    present(o.Traces),
 		DNS:       NewQuestions(o.Questions),
 		Faults:    each(o.Results.Faults, func(f verify.Fault) Fault { return Fault{f.Check, f.Cause} }),
 		ElapsedMS: milliseconds(o.Elapsed),
 		Failure:   o.Failure,
 	}
+}
+
+func newFinding(f scan.Finding) Finding {
+	return Finding{string(f.Kind), f.Section, f.Detail, max(f.Count, 1)}
 }
 
 // NewEnvelope returns the report of an envelope.
@@ -286,7 +297,7 @@ func NewResults(r verify.Results) Results {
 	out := Results{
 		Author: NewAuthor(r.Author), Skipped: string(r.Skipped),
 		Auth: Auth{Result: orNone(r.Auth.Result), User: r.Auth.User},
-		SPF:  NewSPF(r.SPF), DKIM: NewDKIM(r.DKIM), ARC: NewARC(r.ARC), DMARC: NewDMARC(r.DMARC), SMIME: []SMIME{},
+		SPF:  NewSPF(r.SPF), DKIM: NewDKIM(r.DKIM), ARC: NewARC(r.ARC), DMARC: NewDMARC(r.DMARC), SMIME: NewSMIME(r.SMIME),
 		IPRev: NewIPRev(r.IPRev),
 	}
 	if r.Skipped != "" {
@@ -365,7 +376,9 @@ func NewQuestions(qs []dns.Question) []Question {
 // newDecision returns the report of the decision; the reply is what the client is told.
 func newDecision(o *filter.Outcome) Decision {
 	return Decision{Disposition: o.Decision.Disposition.String(), Reply: strings.ReplaceAll(o.Plan.Text(), "\r\n", "\n"),
-		Reason: o.Decision.Reason, Trust: string(o.Decision.Trust), Rules: present(o.Decision.Rules)}
+		Reason: o.Decision.Reason, Trust: string(o.Decision.Trust), Rules: present(o.Decision.Rules),
+		Exempt: present(o.Decision.Exempt), Errors: present(o.Decision.Errors), Tags: present(o.Decision.Tags), Notes: present(o.Decision.Notes),
+		Notify: each(o.Decision.Notify, func(n rules.Notification) string { return n.Channel }), Set: o.Decision.Set}
 }
 
 // newRemoved returns the report of removed fields.

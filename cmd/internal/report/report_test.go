@@ -39,7 +39,7 @@ func hostile() *filter.Outcome {
 // What a message or the DNS says cannot garble the terminal or pass for a line of the report.
 func TestTextEscapes(t *testing.T) {
 	var out strings.Builder
-	if err := New(hostile()).Text(&out); err != nil {
+	if err := New(hostile()).Text(&out, false); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\r\x1b\u202e\x00") {
@@ -57,7 +57,7 @@ func TestTextEscapes(t *testing.T) {
 // A failing writer is reported, once.
 func TestTextError(t *testing.T) {
 	want := errors.New("disk full")
-	if err := New(hostile()).Text(failing{want}); !errors.Is(err, want) {
+	if err := New(hostile()).Text(failing{want}, false); !errors.Is(err, want) {
 		t.Errorf("got %v", err)
 	}
 }

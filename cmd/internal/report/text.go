@@ -10,20 +10,24 @@ import (
 
 // A printer writes text for people. What comes from messages or the DNS is escaped.
 type printer struct {
-	w   io.Writer
-	err error
+	w       io.Writer
+	err     error
+	colours bool
 }
 
-// Text writes the report for people: what was checked, with every step, what was decided, and what is done.
-func (r Report) Text(w io.Writer) error {
-	p := &printer{w: w}
+// Text writes the report for people: what was checked, with every step, every rule, what was decided, and what is done. With
+// colours it is for a terminal.
+func (r Report) Text(w io.Writer, colours bool) error {
+	p := &printer{w: w, colours: colours}
 	p.envelope(r.Envelope, r)
 	p.author(r.Results.Author)
 	p.results(r.Results)
 	p.observations(r)
 	p.questions(r.DNS)
+	p.traces(r.Traces)
 	p.decision(r)
 	p.actions(r)
+	p.diff(r.Diff)
 	return p.err
 }
 
@@ -86,7 +90,7 @@ func (p *printer) results(r Results) {
 		p.outcome("auth", string(r.Auth.Result), r.Auth.Reason, r.Auth.User)
 		return
 	}
-	for _, m := range []string{"auth", "spf", "dkim", "dmarc", "arc", "iprev"} {
+	for _, m := range []string{"auth", "spf", "dkim", "dmarc", "arc", "iprev", "smime"} {
 		p.method(r, m)
 	}
 }
@@ -113,6 +117,8 @@ func (p *printer) method(r Results, method string) {
 		p.outcome("arc", string(r.ARC.Result), r.ARC.Reason, "")
 		p.detail("sealers", strings.Join(r.ARC.Sealers, ", "))
 		p.steps(r.ARC.Steps)
+	case "smime":
+		p.smime(r.SMIME)
 	case "iprev":
 		p.outcome("iprev", string(r.IPRev.Result), r.IPRev.Reason, strings.TrimSpace(r.IPRev.IP+" "+r.IPRev.Name))
 		p.steps(r.IPRev.Steps)
@@ -236,6 +242,18 @@ func (p *printer) decision(r Report) {
 		}
 		p.field("rule", fmt.Sprintf("%s: %s (%s, asks for %s)", m.ID, m.Title, mode, m.Asked))
 	}
+	for _, e := range r.Decision.Exempt {
+		p.field("exempt", e.Rule+" by exception "+e.Exception)
+	}
+	for _, f := range r.Decision.Errors {
+		p.field("rule error", f.Rule+": "+f.Cause)
+	}
+	for _, n := range r.Decision.Notes {
+		p.field("note", n)
+	}
+	for _, n := range r.Decision.Notify {
+		p.field("notify", n)
+	}
 	for _, f := range r.Faults {
 		p.field("bug", "the check "+f.Check+" panicked: "+f.Cause)
 	}
@@ -256,12 +274,15 @@ func (p *printer) actions(r Report) {
 		switch o.Op {
 		case "delete_header":
 			p.line("  remove %s #%d: %s", printable(o.Name), o.Nth, printable(reasons[fmt.Sprintf("%s %d", o.Name, o.Nth)]))
+		case "change_header":
+			p.line("  change %s #%d: %s", printable(o.Name), o.Nth, folded(o.Value))
 		case "insert_header":
 			p.line("  add    %s: %s", printable(o.Name), folded(o.Value))
 		default:
-			p.line("  %s %s", o.Op, printable(strings.TrimSpace(o.Name+" "+o.Value)))
+			p.line("  %s %s", strings.ReplaceAll(o.Op, "_", " "), printable(strings.TrimSpace(o.Name+" "+o.Value)))
 		}
 	}
+	p.amendment(r.Amendment)
 }
 
 // folded writes a header value with its line breaks.

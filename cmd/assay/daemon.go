@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"assay/cmd/internal/config"
+	"assay/cmd/internal/metrics"
+	"assay/milter/control"
+	"assay/milter/filter"
+	"assay/milter/notify"
+)
+
+// startRules puts the rules into force for the first time. With broken rule files the last good ones are used, if there are
+// any.
+func (d *daemon) startRules() error {
+	result, err := d.rules.Start(context.Background(), "start")
+	d.observeRules(err)
+	if err != nil {
+		d.logProblems(err)
+		return fmt.Errorf("there are no rules to decide by: %w", err)
+	}
+	if result.Fallback {
+		d.logProblems(result.Problems.Err())
+		d.log.Error("the rule files cannot be used, the last good rules are in force", "rule_set", result.SHA)
+	}
+	for _, p := range d.rules.Current().Warnings {
+		d.log.Warn("rules warning", "file", p.File, "line", p.Line, "warning", p.Message)
+	}
+	for _, w := range result.Warnings {
+		d.log.Warn("rules warning", "warning", w)
+	}
+	return nil
+}
+
+// observeRules keeps the metrics about rules up to date.
+func (d *daemon) observeRules(err error) {
+	d.metrics.RulesReloaded(err)
+	if active := d.rules.Current(); active != nil {
+		d.metrics.ObserveRules(metrics.RuleSet{SHA: active.SHA, Fallback: active.Fallback, Expiring: len(d.rules.Status().Expiring)})
+	}
+}
+
+// newNotifier returns the notifier of a configuration.
+func (d *daemon) newNotifier(c *config.Config) (*notify.Notifier, error) {
+	all := map[string]notify.Channel{}
+	for name, addresses := range c.Notify.Mail {
+		all[name] = notify.Channel{Mail: strings.Split(addresses, ","), Webhook: c.Notify.Webhook[name]}
+	}
+	for name, url := range c.Notify.Webhook {
+		all[name] = notify.Channel{Mail: all[name].Mail, Webhook: url}
+	}
+	n, err := notify.New(notify.Options{
+		Channels: all, From: c.Notify.From, SMTP: c.Notify.SMTP, Language: string(c.Headers.Language), Now: d.app.now,
+		Observe: func(n notify.Delivery) {
+			d.metrics.Notified(n.Err)
+			if n.Err != nil {
+				d.log.Warn("notification lost", "channel", n.Channel, "way", n.Way, "events", n.Events, "reason", n.Err)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	return n, nil
+}
+
+// open starts what works in the background for a generation.
+func (g *generation) open(log *slog.Logger) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	g.end, g.ended = cancel, ended
+	go func() {
+		defer close(ended)
+		g.tell.Run(ctx)
+		log.Debug("notifications ended")
+	}()
+}
+
+// close ends it, and waits for what is being delivered, within the notifier's own limit.
+func (g *generation) close() {
+	g.end()
+	<-g.ended
+}
+
+// announce tells the channels that rules have named about a message, unless it is a notification itself.
+func (g *generation) announce(out *filter.Outcome) {
+	if len(out.Decision.Notify) == 0 || g.tell.Own(out.Header) {
+		return
+	}
+	sender := ""
+	if boxes := out.Results.Author.Mailboxes; len(boxes) > 0 {
+		sender = boxes[0].Domain
+	}
+	g.tell.Notify(notify.Event{Time: out.Envelope.ReceivedAt, QueueID: out.Envelope.QueueID, Sender: sender,
+		Disposition: out.Decision.Disposition}, out.Decision.Notify)
+}
+
+// serveControl answers "assay ctl" until ctx ends; the channel is closed after that. Where the socket cannot be made the
+// daemon works without it: mail matters more.
+func (d *daemon) serveControl(ctx context.Context) (<-chan struct{}, error) {
+	ended := make(chan struct{})
+	path := d.started.Listen.Control
+	if path == "" {
+		close(ended)
+		return ended, nil
+	}
+	ln, err := d.listenControl(ctx, path)
+	if err != nil {
+		d.log.Warn("assay ctl will not work", "socket", path, "reason", err)
+		close(ended)
+		return ended, nil
+	}
+	server := control.NewServer(map[string]control.Command{
+		"reload":   {Run: d.controlReload, Changes: true},
+		"rollback": {Run: d.controlRollback, Changes: true},
+		"status":   {Run: d.controlStatus},
+	}, control.Options{Logger: d.log})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(ctx, ln); err != nil {
+			d.log.Error("control socket failed", "reason", err)
+		}
+	}()
+	return ended, nil
+}
+
+// listenControl opens the control socket, in a directory that it makes if it is missing.
+func (d *daemon) listenControl(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return control.Listen(ctx, path, 0o666, "")
+}
+
+// controlReload is "assay ctl reload".
+func (d *daemon) controlReload(ctx context.Context, r control.Request) control.Response {
+	result, err := d.reload(ctx, r.Peer.String())
+	return control.Done(result, err)
+}
+
+// controlRollback is "assay rules rollback".
+func (d *daemon) controlRollback(ctx context.Context, r control.Request) control.Response {
+	var wanted struct {
+		Target string `json:"target"`
+	}
+	if err := json.Unmarshal(r.Args, &wanted); err != nil || wanted.Target == "" {
+		return control.Done(nil, errors.New("rollback needs the hash of a rule set"))
+	}
+	result, err := d.rules.Rollback(ctx, r.Peer.String(), wanted.Target)
+	d.observeRules(err)
+	if err != nil {
+		d.log.Error("rollback failed", "who", r.Peer.String(), "reason", firstLine(err.Error()))
+		return control.Done(result, err)
+	}
+	d.log.Info("rules rolled back", "who", r.Peer.String(), "rule_set", result.SHA)
+	return control.Done(result, nil)
+}
+
+// controlStatus is "assay ctl status".
+func (d *daemon) controlStatus(context.Context, control.Request) control.Response {
+	return control.Done(status{Version: versionText(), PID: os.Getpid(), Started: d.begun.UTC().Truncate(time.Second), Rules: d.rules.Status()}, nil)
+}

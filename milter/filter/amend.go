@@ -1,0 +1,279 @@
+package filter
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+
+	"assay/milter/headers"
+	"assay/milter/notice"
+	"assay/milter/plan"
+	"assay/rules"
+	"assay/scan"
+	"assay/verify/message"
+)
+
+// An Amendment is what becomes of the content of a message: what the rules asked for, as far as it can be made.
+type Amendment struct {
+	Changed []string       // words for what is changed: "subject", "html", "attachment", "note"
+	Taken   []scan.Finding // what was taken out of HTML
+	Level   scan.Level     // the strictest level at which HTML was made safe, "" if none was
+	Files   []notice.File  // attachments that were replaced by a notice
+	Kept    []Kept         // what a rule asked for and a signature or a level prevented
+	SHA256  string         // of the message as received, in lower-case hex, when its body is changed; else ""
+
+	edits    []message.Edit
+	subjects []plan.Op
+	body     *message.Rewritten
+}
+
+// A Kept is an edit that was not made.
+type Kept struct {
+	Section string
+	Reason  string
+}
+
+// Reasons for which edits are not made.
+const keptSigned = "the part is signed"
+
+// amend collects the changes that the decision asks for. What cannot be made safe as asked is held back: the decision
+// becomes quarantine then, for nothing that a rule calls dangerous is delivered because it is packed in an odd way.
+func (f *Filter) amend(o *Outcome, m *message.Message) error {
+	a := &o.Amendment
+	a.removeFiles(o, m, f.opt.Notices)
+	a.cleanHTML(o, m)
+	if err := a.annotate(o, m, f.opt); err != nil {
+		return err
+	}
+	a.tagSubject(m.Header, o.Decision.Tags)
+	if len(a.edits) == 0 {
+		return nil
+	}
+	var err error
+	if a.body, err = m.Rewrite(a.edits); err != nil {
+		return err
+	}
+	a.SHA256, err = digest(m)
+	return err
+}
+
+// digest returns the SHA-256 of the message as received.
+func digest(m *message.Message) (string, error) {
+	h := sha256.New()
+	if _, err := m.WriteTo(h); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ops returns the operations that carry out the amendment.
+func (a *Amendment) ops() []plan.Op {
+	ops := slices.Clone(a.subjects)
+	if a.body == nil {
+		return ops
+	}
+	for _, c := range a.body.Changes {
+		switch {
+		case c.Value == "":
+			ops = append(ops, plan.Op{Kind: plan.DeleteHeader, Name: c.Name, Nth: c.Nth})
+		case c.Nth == 0:
+			ops = append(ops, plan.Op{Kind: plan.InsertHeader, Name: c.Name, Value: c.Value})
+		default:
+			ops = append(ops, plan.Op{Kind: plan.ChangeHeader, Name: c.Name, Nth: c.Nth, Value: c.Value})
+		}
+	}
+	return append(ops, plan.Op{Kind: plan.ReplaceBody, Body: body{a.body}})
+}
+
+// content sums up what was taken out.
+func (a *Amendment) content() headers.Content {
+	c := headers.Content{Level: a.Level, Removed: map[scan.Kind]int{}, Files: len(a.Files), Kept: len(a.Kept)}
+	for _, f := range a.Taken {
+		c.Removed[f.Kind] += max(f.Count, 1)
+	}
+	for _, e := range a.edits {
+		if e.MediaType != "multipart/mixed" {
+			c.Sections = append(c.Sections, e.Part.Section)
+		}
+	}
+	slices.Sort(c.Sections)
+	return c
+}
+
+// A body is a rewritten message as the body of a plan.
+type body struct{ *message.Rewritten }
+
+// Open implements plan.Body.
+func (b body) Open() io.Reader { return b.Body() }
+
+// changed notes a kind of change once.
+func (a *Amendment) changed(what string) {
+	if !slices.Contains(a.Changed, what) {
+		a.Changed = append(a.Changed, what)
+	}
+}
+
+// withhold turns the decision into quarantine, unless it is stricter, because part of what a rule asked for cannot be done.
+func (o *Outcome) withhold(section string, err error) {
+	o.Amendment.Kept = append(o.Amendment.Kept, Kept{section, err.Error()})
+	if o.Decision.Disposition.Strictness() < rules.Quarantine.Strictness() {
+		o.Decision.Disposition = rules.Quarantine
+		o.Decision.Reason = fmt.Sprintf("part %s cannot be made safe: %v", cmp.Or(section, "1"), err)
+	}
+}
+
+// removeFiles replaces the attachments that rules want removed.
+func (a *Amendment) removeFiles(o *Outcome, m *message.Message, notices *notice.Templates) {
+	parts := sections(m.Root)
+	done := map[*message.Part]bool{}
+	for _, r := range o.Decision.Remove {
+		p := parts[r.Section]
+		if p == nil || done[p] {
+			continue
+		}
+		if done[p] = true; signed(p) && !r.Unwrap {
+			a.Kept = append(a.Kept, Kept{r.Section, keptSigned})
+			continue
+		}
+		if err := m.Editable(p); err != nil {
+			o.withhold(r.Section, err)
+			continue
+		}
+		file := fileOf(o.Report, r)
+		text, err := notices.Removed(file, o.Envelope.QueueID)
+		if err != nil {
+			o.withhold(r.Section, err)
+			continue
+		}
+		a.edits = append(a.edits, message.Edit{Part: p, MediaType: "text/plain", Replace: true, Content: text})
+		a.Files = append(a.Files, file)
+		a.changed("attachment")
+		if r.Unwrap {
+			a.unwrap(p)
+		}
+	}
+}
+
+// fileOf describes the attachment that is removed.
+func fileOf(report scan.Report, r rules.Removal) notice.File {
+	f := notice.File{Section: r.Section, Name: r.Name, Size: -1, Reason: r.Reason, Rule: r.Rule}
+	for _, obj := range report.Objects {
+		if obj.Section == r.Section && obj.Depth == 0 {
+			f.Name, f.Type, f.Size, f.SHA256 = cmp.Or(obj.Name, r.Name), obj.Type, obj.Size, obj.SHA256
+			break
+		}
+	}
+	return f
+}
+
+// cleanHTML makes the HTML safe at the strictest level that rules ask for.
+func (a *Amendment) cleanHTML(o *Outcome, m *message.Message) {
+	level, unwrap := scan.Off, false
+	for _, action := range o.Decision.HTML {
+		level = stricter(level, action.Level)
+		unwrap = unwrap || action.Unwrap
+	}
+	if level == scan.Off {
+		return
+	}
+	replaced := map[*message.Part]bool{}
+	for _, e := range a.edits {
+		replaced[e.Part] = true
+	}
+	for _, remedy := range o.Report.Remedies {
+		edit, taken, ok := remedy.Edit(level)
+		if !ok || replaced[edit.Part] {
+			continue
+		}
+		if remedy.Signed && !unwrap {
+			a.Kept = append(a.Kept, Kept{remedy.Section, keptSigned})
+			continue
+		}
+		if err := m.Editable(edit.Part); err != nil {
+			o.withhold(remedy.Section, err)
+			continue
+		}
+		replaced[edit.Part] = true
+		a.edits = append(a.edits, edit)
+		a.Taken = append(a.Taken, taken...)
+		a.Level = level
+		a.changed("html")
+		if remedy.Signed {
+			a.unwrap(edit.Part)
+		}
+	}
+}
+
+// stricter returns the level that takes more.
+func stricter(a, b scan.Level) scan.Level {
+	order := []scan.Level{scan.Off, "", scan.Active, scan.Remote, scan.Text}
+	if slices.Index(order, b) > slices.Index(order, a) {
+		return cmp.Or(b, scan.Active)
+	}
+	return a
+}
+
+// unwrap removes the signature around a part that is edited: it would only say that the message was altered. The
+// multipart/signed becomes a multipart/mixed, and the part that holds the signature goes.
+func (a *Amendment) unwrap(p *message.Part) {
+	for q := p.Parent; q != nil; q = q.Parent {
+		if q.MediaType != "multipart/signed" || len(q.Children) < 2 {
+			continue
+		}
+		signature := q.Children[1]
+		if slices.ContainsFunc(a.edits, func(e message.Edit) bool { return e.Part == signature }) {
+			continue
+		}
+		a.edits = append(a.edits, message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: []byte("\r\n")},
+			message.Edit{Part: q, MediaType: "multipart/mixed"})
+		a.changed("signature")
+	}
+}
+
+// sections maps every part below root by its section.
+func sections(root *message.Part) map[string]*message.Part {
+	parts := map[string]*message.Part{}
+	for leaf := range root.Leaves() {
+		parts[leaf.Section] = leaf
+		for p := leaf.Parent; p != nil && parts[p.Section] == nil; p = p.Parent {
+			parts[p.Section] = p
+		}
+	}
+	return parts
+}
+
+// signed reports whether a part lies under a signature or inside of encryption.
+func signed(p *message.Part) bool {
+	for ; p != nil; p = p.Parent {
+		switch p.MediaType {
+		case "multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
+			return true
+		}
+	}
+	return false
+}
+
+// tagSubject puts the tags in front of every Subject field, or adds a Subject if there is none. A tag that the subject
+// begins with already is not repeated.
+func (a *Amendment) tagSubject(header message.Header, tags []string) {
+	if len(tags) == 0 {
+		return
+	}
+	found := false
+	for f := range header.All("Subject") {
+		found = true
+		if prefix := headers.NewTags(tags, f.Text()); prefix != "" {
+			a.subjects = append(a.subjects, plan.Op{Kind: plan.ChangeHeader, Name: f.Name, Nth: f.Nth, Value: headers.TagSubject(f, prefix)})
+		}
+	}
+	if !found {
+		a.subjects = append(a.subjects, plan.Op{Kind: plan.InsertHeader, Name: "Subject",
+			Value: headers.Text("Subject", headers.NewTags(tags, ""))})
+	}
+	if len(a.subjects) > 0 {
+		a.changed("subject")
+	}
+}
