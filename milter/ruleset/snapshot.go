@@ -202,13 +202,14 @@ func (s *scan) walk(fsys fs.FS, name string, depth int, into *dir) error {
 
 // entry reads one entry of a directory.
 func (s *scan) entry(fsys fs.FS, name string, depth int, into *dir) error {
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("the file name %q is not valid UTF-8", name)
+	}
 	info, err := fs.Stat(fsys, name) // of what a symbolic link leads to
 	if err != nil {
 		return err
 	}
 	switch {
-	case !utf8.ValidString(name):
-		return fmt.Errorf("the file name %q is not valid UTF-8", name)
 	case info.IsDir():
 		return s.walk(fsys, name, depth+1, into)
 	case !info.Mode().IsRegular():
