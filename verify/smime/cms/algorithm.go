@@ -43,7 +43,6 @@ var (
 	schemeTable = []scheme{
 		{oidRSA, familyRSA, 0},
 		{pkcs1(5), familyRSA, crypto.SHA1},
-		{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 29}, familyRSA, crypto.SHA1}, // the same from OIW
 		{pkcs1(14), familyRSA, crypto.SHA224},
 		{pkcs1(11), familyRSA, crypto.SHA256},
 		{pkcs1(12), familyRSA, crypto.SHA384},

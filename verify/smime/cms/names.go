@@ -13,6 +13,7 @@ var nameTable = []struct {
 	{"1.3.36.3.2.1", "ripemd160"},
 	{"1.2.840.113549.1.1.2", "rsa-md2"},
 	{"1.2.840.113549.1.1.4", "rsa-md5"},
+	{"1.3.14.3.2.29", "rsa-sha1"}, // a name from OIW that OpenSSL refuses as well
 	{"1.3.36.3.3.1.2", "rsa-ripemd160"},
 	{"1.2.840.10040.4.1", "dsa"},
 	{"1.2.840.10040.4.3", "dsa-sha1"},

@@ -14,7 +14,7 @@ func Normalize(ber []byte, limits Limits) (der []byte, err error) {
 	if len(ber) > limits.Size {
 		return nil, fmt.Errorf("%w: %d octets, at most %d are read", ErrLimit, len(ber), limits.Size)
 	}
-	m := measure{walker: walker{in: ber, limits: limits}}
+	m := measure{walker: newWalker(ber, limits), lengths: make([]int, 0, usualElements)}
 	if err := m.run(); err != nil {
 		return nil, err
 	}
@@ -54,6 +54,16 @@ type walker struct {
 	head     header  // of the element at atPrimitive and atOpen
 	body     []byte  // content of the element at atPrimitive
 	closed   frame   // the one that ended at atClose
+}
+
+// What a signature with two certificates needs: constructed elements, and levels of them.
+const (
+	usualElements = 256
+	usualDepth    = 16
+)
+
+func newWalker(in []byte, limits Limits) walker {
+	return walker{in: in, limits: limits, stack: make([]frame, 0, usualDepth)}
 }
 
 // next advances to the next event. Behind the outermost element it is atEnd.
@@ -184,7 +194,7 @@ func (m *measure) add(tag []byte, content int) {
 // emit writes what was measured. The walk is the same again, so it cannot fail.
 func (m *measure) emit(ber []byte) []byte {
 	out := make([]byte, 0, m.total)
-	w := walker{in: ber, limits: m.limits}
+	w := newWalker(ber, m.limits)
 	for {
 		ev, err := w.next()
 		switch {

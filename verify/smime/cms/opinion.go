@@ -38,7 +38,8 @@ var (
 // The library is given an object that was made for it: detached, with this one signer, identified by issuer and serial
 // number, and its certificate. Signed attributes it gets as the content and not as attributes. What it has to check is
 // the same signature over the same octets, but without hashing the message a second time, without its judgement of the
-// signing time, and without its own encoding of the attributes.
+// signing time, and without its own encoding of the attributes. The object is filled in as pkcs7.Parse would do it; that
+// function itself takes exponential time and memory for octets that are made for it, so it is never run.
 func secondOpinion(v verifier, cert *x509.Certificate, what signed) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -48,20 +49,19 @@ func secondOpinion(v verifier, cert *x509.Certificate, what signed) (err error) 
 	if !v.hasSecondOpinion(cert) {
 		return errNoOpinion
 	}
-	object, err := v.oneSigner(cert)
+	signer, err := v.oneSigner(cert)
 	if err != nil {
 		return err
 	}
-	p7, err := pkcs7.Parse(object)
-	if err != nil {
-		return fmt.Errorf("cms: pkcs7 does not read the object: %w", err)
+	p7 := pkcs7.PKCS7{Content: what.octets, Certificates: []*x509.Certificate{cert}}
+	if _, err := asn1.UnmarshalWithParams(signer, &p7.Signers, "set"); err != nil {
+		return fmt.Errorf("cms: pkcs7 does not understand the signer: %w", err)
 	}
-	p7.Content = what.octets
 	return p7.Verify()
 }
 
-// oneSigner encodes a SignedData with nothing but this signer. All that differs from what was received is outside of the
-// signature: the identifier of the certificate, the name of the algorithm, and what belongs to others.
+// oneSigner encodes SignerInfos with nothing but this signer. All that differs from what was received is outside of the
+// signature: the identifier of the certificate, the name of the algorithm, and the attributes.
 func (v verifier) oneSigner(cert *x509.Certificate) ([]byte, error) {
 	serial, err := asn1.Marshal(cert.SerialNumber)
 	if err != nil {
@@ -71,29 +71,14 @@ func (v verifier) oneSigner(cert *x509.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	version := []byte{2, 1, 1}
-	signer := appendElement(nil, tagSequence,
-		version,
+	return appendElement(nil, tagSet, appendElement(nil, tagSequence,
+		[]byte{2, 1, 1},
 		appendElement(nil, tagSequence, cert.RawIssuer, serial),
 		hash,
 		signature,
 		appendElement(nil, tagOctetString, v.signer.Signature),
-	)
-	data := appendElement(nil, tagSequence,
-		version,
-		appendElement(nil, tagSet, hash),
-		appendElement(nil, tagSequence, derData),
-		appendElement(nil, byte(context0Constructed), cert.Raw),
-		appendElement(nil, tagSet, signer),
-	)
-	return appendElement(nil, tagSequence, derSignedData, appendElement(nil, byte(context0Constructed), data)), nil
+	)), nil
 }
-
-// The DER of id-data and id-signedData. They are never written.
-var (
-	derData       = []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1}
-	derSignedData = []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2}
-)
 
 // algorithms encodes the algorithms of digest and signature under the names that pkcs7 knows.
 func (v verifier) algorithms() (hash, signature []byte, err error) {
