@@ -19,16 +19,18 @@ import (
 func shippedSource() rules.Source { return rules.Source{Files: shipped.Files} }
 
 // ruleSources returns the directories of rules of a configuration. The local directory may be missing, and so may the copy
-// of the shipped rules, which are in the program.
-func ruleSources(c *config.Config) []rules.Source {
+// of the shipped rules, which are in the program. A manager, which watches that the local directory does not vanish, gets it all
+// the same.
+func ruleSources(c *config.Config, watched bool) []rules.Source {
 	var sources []rules.Source
 	for _, dir := range c.Rules.Dirs {
 		_, err := os.Stat(dir)
 		switch {
 		case dir == config.Shipped, dir == config.VendorRules && os.IsNotExist(err):
 			sources = append(sources, shippedSource())
-		case dir == config.LocalRules:
+		case dir == config.LocalRules && watched:
 			sources = append(sources, ruleset.OptionalDirectory(dir))
+		case dir == config.LocalRules && os.IsNotExist(err):
 		default:
 			sources = append(sources, ruleset.Directory(dir))
 		}
@@ -75,7 +77,7 @@ func within(files fs.FS, dir string) fs.FS {
 
 // rulesetConfig returns what the rule set in force is made of.
 func rulesetConfig(c *config.Config, now time.Time) ruleset.Config {
-	rc := ruleset.Config{Sources: ruleSources(c), Rules: ruleOptions(c, now)}
+	rc := ruleset.Config{Sources: ruleSources(c, true), Rules: ruleOptions(c, now)}
 	if c.Rules.RunTests {
 		rc.Test = func(ctx context.Context, set *rules.Set, sources []rules.Source) rules.Problems {
 			return ruletest.Run(ctx, set, sources, testOptions(c, now)).Err()
