@@ -16,7 +16,7 @@ func (f *filter) comment() {
 	switch {
 	case !ok:
 		f.drop(kComment)
-	case len(out) != len(data) || &out[0] != &data[0]:
+	case !bytes.Equal(out, data):
 		f.replace(f.lexer.start, append(append([]byte("<!--"), out...), "-->"...))
 	}
 }
@@ -66,11 +66,17 @@ func (f *filter) conditional(data []byte, from, to int) ([]byte, bool) {
 	return out, true
 }
 
-// sub returns a filter for the content of a comment.
+// sub returns a filter for the content of a comment. It is the same every time: comments are not inside of each other.
 func (f *filter) sub(data []byte, quiet bool) *filter {
-	sub := newFilter(f.c, data, f.doc)
-	sub.policy = f.policy
-	sub.quiet, sub.inside = quiet, true
+	if f.spare == nil {
+		f.spare = &filter{}
+	}
+	sub := f.spare
+	*sub = filter{
+		policy: f.policy, c: f.c, doc: f.doc, quiet: quiet, inside: true, anchor: -1,
+		lexer:    lexer{src: data, attrs: sub.lexer.attrs[:0], lower: sub.lexer.lower[:0]},
+		verdicts: sub.verdicts[:0],
+	}
 	return sub
 }
 
@@ -86,5 +92,5 @@ func condition(data []byte) int {
 // isCondition says whether text is "[if ...]".
 func isCondition(t []byte) bool {
 	return len(t) > 5 && len(t) < 110 && bytes.EqualFold(t[:3], []byte("[if")) && classes[t[3]]&isBlank != 0 && t[len(t)-1] == ']' &&
-		bytes.IndexAny(t[1:len(t)-1], "[]<>") < 0
+		!bytes.ContainsAny(t[1:len(t)-1], "[]<>")
 }

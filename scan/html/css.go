@@ -13,6 +13,9 @@ type cssSummary struct {
 // maxCSSLinks is how many addresses of one piece of CSS are reported.
 const maxCSSLinks = 50
 
+// maxCSSBad is how many bad things are cut one by one. CSS with more is dropped as a whole.
+const maxCSSBad = 200
+
 // maxCSSDepth is how many brackets may be open. Deeper CSS is dropped as a whole.
 const maxCSSDepth = 100
 
@@ -92,7 +95,7 @@ func (f *cssFilter) run() []byte {
 			continue
 		}
 		f.token(t)
-		if len(f.stack) > maxCSSDepth {
+		if len(f.stack) > maxCSSDepth || f.sum.bad > maxCSSBad {
 			f.sum.changed, f.sum.bad = true, f.sum.bad+1
 			return nil
 		}

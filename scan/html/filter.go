@@ -18,6 +18,7 @@ type filter struct {
 
 	lexer    lexer
 	verdicts []verdict
+	spare    *filter        // for the next comment
 	ends     map[string]int // offset of the last end tag of elements that are dropped with what is in them
 
 	out     []byte
@@ -30,7 +31,7 @@ type filter struct {
 	anchor int // index of the link whose text is being read, -1 if none
 	shown  []byte
 
-	tags     int // start tags and comments read, and for the proof: tags and attributes written
+	tags     int // tags, attributes and comments read, and for the proof: tags and attributes written
 	starts   int
 	closes   int
 	attrs    int
@@ -216,7 +217,7 @@ func withoutTags(css []byte) []byte {
 // startTag keeps, rewrites or drops a start tag.
 func (f *filter) startTag() {
 	l := &f.lexer
-	f.tags++
+	f.tags += 1 + len(l.attrs)
 	fate, k := f.tag(l.name, l.attrs)
 	if fate != keepElement {
 		f.takeElement(fate, k)
@@ -267,7 +268,7 @@ func (f *filter) judgeAll() bool {
 			changed = true
 		}
 		f.verdicts = append(f.verdicts, v)
-		if v.keep {
+		if v.keep && !a.again {
 			f.attrs++
 		}
 	}
@@ -307,12 +308,12 @@ func (f *filter) report(a attr, value []byte, v verdict) {
 		if !v.keep || v.changed {
 			f.c.taken.add(v.found, a.name)
 		}
-	case (!v.keep || v.changed) && v.css.loads == 0:
+	case (!v.keep || v.changed) && v.css == nil:
 		f.c.both(kRemote, a.name) // a relative address at level remote, or a comment in a style
 	}
 	switch {
-	case v.css.loads > 0:
-		f.loads(v.css)
+	case v.css != nil:
+		f.loads(*v.css)
 	case v.link:
 		f.follow(a, value)
 	case v.load:
@@ -332,7 +333,7 @@ func (f *filter) rewriteTag() {
 	tag := append(append(make([]byte, 0, 2*len(l.token())+16), '<'), l.name...)
 	for i, a := range l.attrs {
 		v := f.verdicts[i]
-		if !v.keep {
+		if !v.keep || a.again {
 			continue
 		}
 		if !validName(a.name) {
@@ -454,7 +455,7 @@ func (f *filter) skip() {
 		case tokenEnd, tokenUnfinished:
 			return
 		case tokenStart:
-			f.tags++
+			f.tags += 1 + len(l.attrs)
 			if bytes.Equal(l.name, name) && !l.selfClosing {
 				depth++
 			}

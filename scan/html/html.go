@@ -40,7 +40,7 @@ const (
 // shown as plain text and has the finding limit.html; beyond Octets only the beginning of that text is there.
 type Limits struct {
 	Octets int // octets of the document; default 16 MiB
-	Tags   int // tags and comments; default 2,000,000
+	Tags   int // tags, attributes and comments; default 2,000,000
 	Nodes  int // nodes that the tree parser may have to build, estimated; default 60,000
 	Depth  int // open elements when nothing is ever closed by another; default 500, the tree parser has 512
 	Text   int // octets of the text that a document is replaced with; default 1 MiB

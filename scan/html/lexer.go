@@ -23,6 +23,7 @@ type attr struct {
 	value []byte // as written between the quotation marks, character references included
 	ref   bool   // value has an ampersand
 	odd   bool   // value has "<", ">" or an octet above 127
+	again bool   // it is there twice with the same value
 }
 
 // maxAttrs is how many attributes of one tag are looked at; further ones make the tag loose and are dropped.
@@ -360,6 +361,7 @@ func (l *lexer) add(a attr) {
 	for i := range l.attrs {
 		if len(l.attrs[i].name) == len(a.name) && bytes.Equal(l.attrs[i].name, a.name) {
 			if bytes.Equal(l.attrs[i].value, a.value) {
+				a.again = true
 				break
 			}
 			l.loose = true

@@ -323,9 +323,9 @@ type verdict struct {
 	value []byte // the new decoded value if changed
 	// changed says that value takes the place of the old one.
 	changed bool
-	load    bool       // it is loaded without a click
-	link    bool       // it can be followed
-	css     cssSummary // what a style attribute has
+	load    bool        // it is loaded without a click
+	link    bool        // it can be followed
+	css     *cssSummary // what a style attribute loads, nil if nothing
 }
 
 // judge decides about one attribute of an element. v is the decoded value.
@@ -354,15 +354,22 @@ func (p *policy) judge(element []byte, a attr, v []byte) verdict {
 }
 
 func (p *policy) judgeStyle(v []byte) verdict {
+	if plainCSS(v) {
+		return verdict{keep: true, found: kNone}
+	}
 	out, s := p.css(v)
+	loads := &s
+	if s.loads == 0 {
+		loads = nil
+	}
 	if !s.changed {
-		return verdict{keep: true, found: kNone, css: s}
+		return verdict{keep: true, found: kNone, css: loads}
 	}
 	found := kNone
 	if s.bad > 0 {
 		found = kCSS
 	}
-	return verdict{keep: len(bytes.TrimSpace(out)) > 0, found: found, value: out, changed: true, css: s}
+	return verdict{keep: len(bytes.TrimSpace(out)) > 0, found: found, value: out, changed: true, css: loads}
 }
 
 func (p *policy) judgeLink(v []byte) verdict {
@@ -389,9 +396,15 @@ func (p *policy) judgeLoad(v []byte) verdict {
 	return verdict{found: kURL}
 }
 
+// maxSet is how long a srcset may be.
+const maxSet = 1 << 16
+
 // judgeSet judges the candidates of srcset (HTML Standard Section 4.8.4.2). One bad address is enough.
 func (p *policy) judgeSet(v []byte) verdict {
 	all := verdict{keep: !p.remote, found: kNone}
+	if len(v) > maxSet {
+		return verdict{found: kURL}
+	}
 	for candidate := range bytes.SplitSeq(v, []byte(",")) {
 		fields := bytes.Fields(candidate)
 		if len(fields) == 0 {

@@ -146,7 +146,7 @@ func schemeOf(v []byte) scheme {
 		}
 		return schemeNetwork
 	}
-	end := bytes.IndexAny(u[:min(len(u), 64)], ":/?#\\")
+	end := delimiter(u[:min(len(u), 64)])
 	if end < 0 || u[end] != ':' {
 		if bytes.IndexByte(u[:min(len(u), 64)], ':') >= 0 && maybeScheme(u[:max(end, 0)]) {
 			return schemeBad
@@ -154,6 +154,16 @@ func schemeOf(v []byte) scheme {
 		return schemeNone
 	}
 	return knownScheme(u[:end], u[end+1:])
+}
+
+// delimiter returns the offset of the first octet that ends a scheme or shows that there is none, -1 if there is none.
+func delimiter(u []byte) int {
+	for i, c := range u {
+		if c == ':' || c == '/' || c == '?' || c == '#' || c == '\\' {
+			return i
+		}
+	}
+	return -1
 }
 
 // maybeScheme says whether text before the first delimiter is written as a reader that undoes another encoding could
