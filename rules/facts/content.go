@@ -3,6 +3,7 @@ package facts
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/net/html/atom"
 
 	"assay/scan"
+	scanhtml "assay/scan/html"
 	"assay/verify/message"
 )
 
@@ -22,10 +24,10 @@ type passage struct{ section, text string }
 
 // passages are the shown plain text parts, together at most MaxText octets.
 func (f *Facts) passages() []passage {
-	if s := f.structure(); s.read || f.in.Message == nil {
+	s := f.structure()
+	if s.read {
 		return s.passages
 	}
-	s := f.structure()
 	s.read = true
 	room := MaxText
 	for _, p := range s.plain {
@@ -194,48 +196,35 @@ func invisible(r rune) bool {
 // html sums up what the HTML scanner has found.
 func (f *Facts) html() HTML {
 	out := HTML{Present: len(f.structure().html) > 0, Active: []string{}}
-	seen := map[string]bool{}
 	for _, found := range f.in.Report.Findings {
-		kind, ok := strings.CutPrefix(string(found.Kind), "html.")
-		if !ok {
-			continue
+		n := max(found.Count, 1)
+		switch found.Kind {
+		case scanhtml.KindForm:
+			out.Forms += n
+		case scanhtml.KindScript:
+			out.Scripts += n
+		case scanhtml.KindRemote:
+			out.Remote += n
+		case scanhtml.KindTracker:
+			out.Trackers += n
 		}
-		out.count(kind, max(found.Count, 1))
-		if isActive(kind) && !seen[kind] && len(out.Active) < MaxList {
-			seen[kind] = true
-			out.Active = append(out.Active, bounded(kind))
+		kind := strings.TrimPrefix(string(found.Kind), "html.")
+		if isActive(found.Kind) && !slices.Contains(out.Active, kind) {
+			out.Active = append(out.Active, kind)
 		}
 	}
-	remote := 0
-	for i := range f.in.Report.Links {
-		if f.in.Report.Links[i].Source == scan.FromRemote {
-			remote++
-		}
-	}
-	out.Remote = max(out.Remote, remote)
+	slices.Sort(out.Active)
 	return out
 }
 
-// count adds findings of a kind to the number they belong to.
-func (h *HTML) count(kind string, n int) {
-	switch kind, _, _ := strings.Cut(kind, "."); kind {
-	case "form":
-		h.Forms += n
-	case "script":
-		h.Scripts += n
-	case "remote":
-		h.Remote += n
-	case "tracker":
-		h.Trackers += n
-	}
-}
-
-// isActive reports whether a kind of HTML finding, without "html.", acts on its own. What is only loaded does not.
-func isActive(kind string) bool {
-	kind, _, _ = strings.Cut(kind, ".")
+// isActive reports whether a kind of finding is about what acts on its own. What is only loaded does not, and what readers
+// merely take differently does not.
+func isActive(kind scan.Kind) bool {
 	switch kind {
-	case "remote", "tracker", "link", "hidden":
-		return false
+	case scanhtml.KindScript, scanhtml.KindHandler, scanhtml.KindForm, scanhtml.KindFrame, scanhtml.KindObject, scanhtml.KindMedia,
+		scanhtml.KindRefresh, scanhtml.KindMeta, scanhtml.KindBase, scanhtml.KindLinkHint, scanhtml.KindURL, scanhtml.KindCSS,
+		scanhtml.KindSVG, scanhtml.KindComment, scanhtml.KindAMP:
+		return true
 	}
-	return true
+	return false
 }

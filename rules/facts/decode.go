@@ -32,7 +32,7 @@ func Decode(node *yaml.Node) (*Tree, []Problem) {
 		node = node.Content[0]
 	}
 	var t Tree
-	if node != nil && !isNull(node) {
+	if node != nil && node.Kind != 0 && !isNull(node) {
 		d.value(reflect.ValueOf(&t).Elem(), node, "", nil, 0)
 	}
 	if len(d.problems) > 0 {
@@ -184,17 +184,26 @@ func (d *decoder) time(v reflect.Value, node *yaml.Node, name string) {
 
 // scalar reads a string, bool or number.
 func (d *decoder) scalar(v reflect.Value, node *yaml.Node, name string, values []string) {
-	if want := celType(v.Type()).String(); !scalarFits(v.Type(), node) {
-		d.problem(node, "", "%s must be a %s, not %s", name, want, kindOf(node))
-		return
-	}
-	if err := node.Decode(v.Addr().Interface()); err != nil {
-		d.problem(node, "", "%s: %q is no %s", name, node.Value, celType(v.Type()))
+	if !scalarFits(v.Type(), node) || node.Decode(v.Addr().Interface()) != nil {
+		d.problem(node, "", "%s must be %s, not %s", name, wordFor(v.Kind()), kindOf(node))
 		return
 	}
 	if v.Kind() == reflect.String && values != nil && !slices.Contains(values, v.String()) {
 		d.problem(node, closest(v.String(), values), "%s cannot be %q; it is one of %s", name, v.String(), quoted(values))
 	}
+}
+
+// wordFor says in words what a scalar must be.
+func wordFor(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "an integer"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "a string"
 }
 
 // scalarFits reports whether a scalar is of the type of a fact. A string may be written as anything but null, for "2026"
