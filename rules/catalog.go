@@ -14,11 +14,12 @@ import (
 type catalog struct {
 	docs     map[string]facts.Doc
 	children map[string][]string // names below a path; "" is the top
+	stages   map[string]facts.Stage
 }
 
 // newCatalog indexes the documentation of the facts.
 func newCatalog() *catalog {
-	c := &catalog{docs: map[string]facts.Doc{}, children: map[string][]string{}}
+	c := &catalog{docs: map[string]facts.Doc{}, children: map[string][]string{}, stages: map[string]facts.Stage{}}
 	for _, doc := range facts.Docs() {
 		c.docs[doc.Name] = doc
 		parent := ""
@@ -31,6 +32,16 @@ func newCatalog() *catalog {
 		}
 	}
 	return c
+}
+
+// stage returns the stage of a fact, or of all facts below a path.
+func (c *catalog) stage(path string) (facts.Stage, bool) {
+	stage, known := c.stages[path]
+	if !known {
+		stage, _ = facts.StageOf(path)
+		c.stages[path] = stage
+	}
+	return stage, stage != ""
 }
 
 // isList reports whether a path is a list of things with facts of their own, such as attachments.

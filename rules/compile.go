@@ -56,10 +56,12 @@ func (s snippet) offset(l common.Location) int {
 type formula struct {
 	text    string
 	checked *cel.Ast
-	program cel.Program
-	macros  []string // it names, in alphabetical order
-	lists   []string // it names, in alphabetical order
-	facts   []string // paths it reads, in alphabetical order
+	cheap   bool        // its cost need not be counted
+	step    step        // of a condition
+	program cel.Program // of anything else
+	macros  []string    // it names, in alphabetical order
+	lists   []string    // it names, in alphabetical order
+	facts   []string    // paths it reads, in alphabetical order
 }
 
 // A compiler compiles expressions.
@@ -69,7 +71,8 @@ type compiler struct {
 	catalog    *catalog
 	lists      map[string]*list
 	macros     map[string]*macro
-	attachment *cel.Env // with the variable a
+	attachment *cel.Env            // with the variable a
+	known      map[string]*formula // that can stand in a text, by what is written
 }
 
 // compile checks an expression and plans its evaluation. With a problem it returns nil. Fitting says what is wrong with
@@ -94,14 +97,37 @@ func (c *compiler) compile(s snippet, env *cel.Env, fitting func(*cel.Type) stri
 	if !c.inspect(s, f) || !c.affordable(s, env, checked) {
 		return nil
 	}
-	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(c.opt.RunCost),
-		cel.InterruptCheckFrequency(interruptEvery))
+	f.cheap = c.cheap(env, checked)
+	var err error
+	if env == c.env && checked.OutputType().IsExactType(cel.BoolType) {
+		f.step, err = c.plan(checked, f.cheap)
+	} else {
+		f.program, err = env.Program(checked, c.programOptions(f.cheap)...)
+	}
 	if err != nil {
 		s.report(leading(s.text), "%v", err)
 		return nil
 	}
-	f.program = program
 	return f
+}
+
+// programOptions are the options of a program. Its cost is limited unless it is cheap.
+func (c *compiler) programOptions(cheap bool) []cel.ProgramOption {
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if !cheap {
+		options = append(options, cel.CostLimit(c.opt.RunCost), cel.InterruptCheckFrequency(interruptEvery))
+	}
+	return options
+}
+
+// cheapCost is a cost that no message can make noticeable. Counting the cost of such an expression, and looking at the
+// clock, would take longer than its evaluation.
+const cheapCost = 50_000
+
+// cheap reports whether an expression is cheap for every message, however large its facts are.
+func (c *compiler) cheap(env *cel.Env, checked *cel.Ast) bool {
+	worst, err := env.EstimateCost(checked, sizes{hostile: true})
+	return err == nil && worst.Max <= min(cheapCost, c.opt.RunCost)
 }
 
 // interruptEvery is after how many steps of comprehensions the deadline is looked at.
@@ -112,7 +138,7 @@ func leading(s string) int { return len(s) - len(strings.TrimLeft(s, " \t\n")) }
 
 // condition wants a result of type bool.
 func condition(t *cel.Type) string {
-	if t.IsExactType(cel.BoolType) || t.IsExactType(cel.DynType) {
+	if t.IsExactType(cel.BoolType) {
 		return ""
 	}
 	hint := ""
@@ -169,9 +195,9 @@ func amount(n uint64) string {
 	return fmt.Sprint(n)
 }
 
-// sizes tells the estimate of costs how large facts are in a large, but not hostile message. A hostile one runs into
+// sizes tells the estimate of costs how large facts are: in a large message, or in a hostile one, which runs into
 // Options.RunCost.
-type sizes struct{}
+type sizes struct{ hostile bool }
 
 // The sizes that are assumed.
 const (
@@ -180,17 +206,17 @@ const (
 )
 
 // EstimateSize implements cost.Estimator.
-func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
+func (z sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	path := strings.Join(node.Path(), ".")
 	low, high := facts.SizeHint(path)
 	if high == 0 {
-		if node.Type() != nil && node.Type().Kind() == types.StringKind && node.ComputedSize() == nil {
+		if !z.hostile && node.Type() != nil && node.Type().Kind() == types.StringKind && node.ComputedSize() == nil {
 			return &cost.SizeEstimate{Max: longString}
 		}
 		return nil
 	}
 	switch {
-	case path == "text":
+	case path == "text" || z.hostile:
 	case node.Type().Kind() == types.StringKind:
 		high = min(high, longString)
 	default:

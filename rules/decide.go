@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -34,9 +35,11 @@ type evaluation struct {
 	set      *Set
 	provider Provider
 	ctx      context.Context
-	memo     []memo         // of the macros, by index
-	values   map[string]any // facts that were read
-	trace    *tracer        // nil unless the decision is to be explained
+	done     <-chan struct{} // of ctx
+	memo     []memo          // of the macros, by index
+	values   map[string]any  // facts that were read
+	roots    []reflect.Value // the same, by the index of their names
+	trace    *tracer         // nil unless the decision is to be explained
 }
 
 // A memo is the value of a macro, once it was needed.
@@ -58,7 +61,8 @@ const (
 
 // begin prepares the evaluation for one message.
 func (s *Set) begin(ctx context.Context, p Provider) *evaluation {
-	return &evaluation{set: s, provider: p, ctx: ctx, memo: make([]memo, len(s.macros)), values: make(map[string]any, 16)}
+	return &evaluation{set: s, provider: p, ctx: ctx, done: ctx.Done(), memo: make([]memo, len(s.macros)), values: make(map[string]any, 32),
+		roots: make([]reflect.Value, len(s.base.catalog.children[""]))}
 }
 
 // ResolveName implements cel.Activation.
@@ -109,24 +113,42 @@ func (ev *evaluation) evaluate(f *formula) (v ref.Val, err error) {
 			v, err = nil, fmt.Errorf("%w: %v", errPanic, r)
 		}
 	}()
-	if err := ev.ctx.Err(); err != nil {
-		return nil, context.Cause(ev.ctx)
+	if f.step != nil {
+		b, err := ev.holds(f)
+		return types.Bool(b), err
 	}
-	v, _, err = f.program.ContextEval(ev.ctx, ev)
+	if err := ev.late(); err != nil {
+		return nil, err
+	}
+	return ev.run(f.program, f.cheap)
+}
+
+// late returns why there is no time left, nil if there is.
+func (ev *evaluation) late() error {
+	select {
+	case <-ev.done:
+		return context.Cause(ev.ctx)
+	default:
+		return nil
+	}
+}
+
+// run evaluates a program of CEL. One that is not cheap looks at the clock.
+func (ev *evaluation) run(p cel.Program, cheap bool) (v ref.Val, err error) {
+	if cheap {
+		v, _, err = p.Eval(ev)
+	} else {
+		v, _, err = p.ContextEval(ev.ctx, ev)
+	}
 	return v, err
 }
 
 // holds evaluates a condition.
 func (ev *evaluation) holds(f *formula) (bool, error) {
-	v, err := ev.evaluate(f)
-	if err != nil {
+	if err := ev.late(); err != nil {
 		return false, err
 	}
-	b, ok := v.(types.Bool)
-	if !ok {
-		return false, fmt.Errorf("the condition is %v, not true or false", v.Type())
-	}
-	return bool(b), nil
+	return f.step(ev)
 }
 
 // fact returns a fact, the zero value if the provider has none of that name and type.
@@ -163,12 +185,12 @@ func (s *Set) Decide(ctx context.Context, in facts.Input) Decision {
 // DecideFrom decides about the message that p supplies facts about. When ctx ends first, or the rules take longer than
 // Options.Deadline, the decision is at least to defer.
 func (s *Set) DecideFrom(ctx context.Context, p Provider) Decision {
-	d, _ := s.run(ctx, p, nil)
+	d, _ := s.decide(ctx, p, nil)
 	return d
 }
 
-// run evaluates all rules.
-func (s *Set) run(ctx context.Context, p Provider, t *tracer) (Decision, []Trace) {
+// decide evaluates all rules.
+func (s *Set) decide(ctx context.Context, p Provider, t *tracer) (Decision, []Trace) {
 	limited, cancel := context.WithTimeoutCause(ctx, s.opt.Deadline, errDeadline)
 	defer cancel()
 	ev := s.begin(limited, p)

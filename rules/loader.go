@@ -162,7 +162,7 @@ func reason(err error) error {
 
 // prepare builds the environments in which expressions are compiled.
 func (l *loader) prepare() bool {
-	c := &compiler{opt: l.opt, catalog: newCatalog(), lists: l.lists, macros: map[string]*macro{}}
+	c := &compiler{opt: l.opt, catalog: newCatalog(), lists: l.lists, macros: map[string]*macro{}, known: map[string]*formula{}}
 	l.compiler = c
 	for _, f := range l.files {
 		f.top.get("macros").entries(func(name, value item) { l.declareMacro(name, value) })
@@ -314,9 +314,7 @@ func (l *loader) set() *Set {
 func (l *loader) stageOf(f *formula, seen map[string]bool) (stage facts.Stage, fact string) {
 	stage = facts.Envelope
 	for _, path := range f.facts {
-		if doc, ok := l.compiler.catalog.docs[path]; ok && stageRank(doc.Stage) > stageRank(stage) {
-			stage, fact = doc.Stage, path
-		} else if other, known := facts.StageOf(path); !ok && known && !l.covered(f, path) && stageRank(other) > stageRank(stage) {
+		if other, known := l.compiler.catalog.stage(path); known && !l.covered(f, path) && stageRank(other) > stageRank(stage) {
 			stage, fact = other, path
 		}
 	}

@@ -122,8 +122,10 @@ func (l *loader) warnConstant(r *rule, when item) {
 		return
 	}
 	value := "always the same"
-	if v, _, err := r.when.program.Eval(map[string]any{}); err == nil {
-		value = fmt.Sprintf("always %v", v.Value())
+	if program, err := l.compiler.env.Program(r.when.checked, l.compiler.programOptions(false)...); err == nil {
+		if v, _, err := program.Eval(map[string]any{}); err == nil {
+			value = fmt.Sprintf("always %v", v.Value())
+		}
 	}
 	when.d.warn(when.n, "the condition is %s: it uses no fact of the message; to switch a rule off write mode: off", value)
 }

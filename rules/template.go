@@ -58,7 +58,13 @@ func (c *compiler) embedded(s snippet) *formula {
 		s.report(0, "there is no expression in ${}: write a fact such as ${from.domain}")
 		return nil
 	}
-	return c.compile(s, c.env, printable)
+	f := c.known[s.text] // many texts name the same facts
+	if f == nil {
+		if f = c.compile(s, c.env, printable); f != nil {
+			c.known[s.text] = f
+		}
+	}
+	return f
 }
 
 // closing returns the character of the } that closes an expression, -1 if there is none.

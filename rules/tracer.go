@@ -21,7 +21,7 @@ import (
 
 // Explain decides like DecideFrom and says for each rule, in evaluation order, why.
 func (s *Set) Explain(ctx context.Context, p Provider) (Decision, []Trace) {
-	return s.run(ctx, p, &tracer{set: s, macros: map[string][]Value{}})
+	return s.decide(ctx, p, &tracer{set: s, macros: map[string][]Value{}})
 }
 
 // A tracer evaluates conditions once more and keeps the values of their parts.
