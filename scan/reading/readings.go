@@ -41,10 +41,13 @@ func (l Limits) withDefaults() Limits {
 // yielded as OutOfReach.
 func Readings(m *message.Message, l Limits) iter.Seq[Reading] {
 	return func(yield func(Reading) bool) {
-		r := reader{limits: l.withDefaults(), yield: yield, seen: make(map[uint64]struct{}), seed: maphash.MakeSeed()}
-		r.left = r.limits.Octets
-		r.message(m, nil, 0)
+		newReader(l, yield).message(m, nil, 0)
 	}
+}
+
+func newReader(l Limits, yield func(Reading) bool) *reader {
+	l = l.withDefaults()
+	return &reader{limits: l, yield: yield, left: l.Octets, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
 }
 
 // A reader makes the readings of one message.

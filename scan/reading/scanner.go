@@ -103,8 +103,7 @@ func object(r Reading) scan.Object {
 	return o
 }
 
-// kindOf returns the kind of finding that a reading is, and whether it is a file at all: text that another reader would
-// divide otherwise is none.
+// kindOf returns the kind of finding that a reading is, and whether it is a file at all.
 func kindOf(r Reading, o scan.Object) (kind scan.Kind, isFile bool) {
 	switch r.How {
 	case TNEF:
@@ -116,7 +115,14 @@ func kindOf(r Reading, o scan.Object) (kind scan.Kind, isFile bool) {
 	case BinHex:
 		return FoundBinHex, true
 	}
-	return FoundHidden, o.Name != "" || o.Type != attach.Unknown && !strings.HasPrefix(o.Type, "text/plain")
+	switch {
+	case o.Type == "message/rfc822": // what it carries are readings of their own
+		return FoundHidden, false
+	case o.Type != attach.Unknown && !strings.HasPrefix(o.Type, "text/plain"):
+		return FoundHidden, true
+	}
+	// Text that another reader would divide otherwise is no file, nor is one that is still encoded.
+	return FoundHidden, o.Name != "" && !(r.How == Structure && (looksLikeBase64(r.Content) || looksLikeQP(r.Content)))
 }
 
 // guarded calls an Inspector. One that panics has not looked into the file.

@@ -57,8 +57,9 @@ func partAt(p *message.Part, offset int64) *message.Part {
 
 // A splitter cuts text into the bodies of what could be its parts.
 type splitter struct {
-	text []byte
-	pos  int // of the line that is read next
+	text            []byte
+	pos             int // of the line that is read next
+	behindDelimiter bool
 
 	start, end int    // the body that was found last
 	name       string // file name in the fields in front of it, or in those before
@@ -69,14 +70,17 @@ type splitter struct {
 func (s *splitter) next() bool {
 	for s.pos < len(s.text) {
 		line, n := s.line(s.pos)
-		switch {
-		case isSloppyMIMEField(line):
-			s.fields()
-		case s.isDelimiter(line, n):
+		if s.isDelimiter(line, n) {
 			s.name, s.base64 = "", false
 			s.pos += n
+			s.behindDelimiter = true
 			continue
 		}
+		_, isField := fieldName(line)
+		if isSloppyMIMEField(line) || isField && (s.pos == 0 || s.behindDelimiter) {
+			s.fields()
+		}
+		s.behindDelimiter = false
 		s.start = s.pos
 		s.body()
 		if len(bytes.TrimSpace(s.text[s.start:s.end])) > 0 {
@@ -151,11 +155,26 @@ func printable(c rune) rune {
 func (s *splitter) body() {
 	for s.end = s.pos; s.pos < len(s.text); s.end = s.pos {
 		line, n := s.line(s.pos)
-		if s.end > s.start && isSloppyMIMEField(line) || s.isDelimiter(line, n) {
+		switch {
+		case s.isDelimiter(line, n): // the line end in front of it belongs to it
+			s.end = s.start + len(trimLineEnd(s.text[s.start:s.end]))
+			return
+		case s.end > s.start && isSloppyMIMEField(line):
 			return
 		}
 		s.pos += n
 	}
+}
+
+// trimLineEnd returns text without the line end behind it.
+func trimLineEnd(text []byte) []byte {
+	if rest, found := bytes.CutSuffix(text, []byte("\r\n")); found {
+		return rest
+	}
+	if rest, found := bytes.CutSuffix(text, []byte("\n")); found {
+		return rest
+	}
+	return bytes.TrimSuffix(text, []byte("\r"))
 }
 
 // isDelimiter reports whether the line at pos, which takes n octets, can be a delimiter: it begins with two hyphens,
