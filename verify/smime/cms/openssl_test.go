@@ -305,6 +305,16 @@ func TestOpenSSLSigners(t *testing.T) {
 			t.Errorf("signer %d broken: %v", i, got)
 		}
 	}
+	// OpenSSL 3.0 signs with PKCS #1 v1.5 although the key is for RSASSA-PSS only, and refuses what it has made.
+	a.signer("carol", "genpkey", "-algorithm", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048")
+	a.run("cms", "-sign", "-binary", "-in", "text", "-signer", "carol.crt", "-inkey", "carol.key", "-outform", "DER", "-out", "old")
+	old, err := os.ReadFile(a.path("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ours(old, testText); got.Integrity != Malformed || a.verify("object", old, "text") != opensslVerifies {
+		t.Errorf("another padding than the key is for: %v", got)
+	}
 	a.run("cms", "-sign", "-binary", "-in", "text", "-signer", "alice.crt", "-inkey", "alice.key", "-nocerts",
 		"-outform", "DER", "-out", "none")
 	none, err := os.ReadFile(a.path("none"))

@@ -9,14 +9,16 @@ import (
 	"fmt"
 )
 
-// Bounds of RSA keys. Go refuses keys below 1024 bits; verifying with one of 64 Kbit, of which anybody can put eight into
-// a mail, would take a second each.
+// Bounds of RSA keys. Go refuses keys below 1024 bits; verifying with one of 64 Kbit, of which anybody can put dozens into
+// a mail, would take a second each. A long key with a large exponent, which nobody has, takes four times as long as with
+// the usual one.
 const (
 	minRSABits    = 1024
 	strongRSABits = 2048
+	usualRSABits  = 4096
 	maxRSABits    = 8192
-	maxExponent   = 1<<31 - 1
 	usualExponent = 65537
+	maxExponent   = 1<<31 - 1
 )
 
 // A finding is the outcome of one step: an Integrity and why. The zero value means that the step was passed.
@@ -114,7 +116,7 @@ func checkRSAKey(k *rsa.PublicKey) finding {
 		return unsupported("an RSA key of %d bits is not supported, %d are", bits, maxRSABits)
 	case bits < minRSABits:
 		return unsupported("an RSA key of %d bits is too short to prove anything", bits)
-	case k.E > maxExponent:
+	case k.E > maxExponent || bits > usualRSABits && k.E > usualExponent:
 		return unsupported("the public exponent of the RSA key is too large")
 	case k.E < 3 || k.E&1 == 0 || k.N.Bit(0) == 0:
 		return malformed("the RSA key of the certificate is none")

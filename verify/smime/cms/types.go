@@ -30,7 +30,8 @@ var (
 // A Kind says what a CMS object is.
 type Kind string
 
-// The kinds of objects (RFC 5652 Section 3, RFC 5083, RFC 3274). The zero value is no kind.
+// The kinds of objects (RFC 5652 Section 3, RFC 5083, RFC 3274). The zero value is no kind. A detached signature from
+// which all signers were removed is CertsOnly as well: where a signature has to be, that is a signature by nobody.
 const (
 	Signed        Kind = "signed"
 	CertsOnly     Kind = "certs-only" // signed-data without signers and without content (RFC 8551 Section 3.8)
