@@ -137,12 +137,20 @@ func tell(b *bench, s story, from, to int) (*Manager, bool) {
 	return m, f.step > from
 }
 
+// stride is how many steps lie between two failures that are tried.
+func stride() int {
+	if testing.Short() {
+		return 7
+	}
+	return 1
+}
+
 // The program is killed at each step of each story. The next process finds a set even if the rule directory is broken,
 // and everything works again.
 func TestKilledAtAnyStep(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
-			for from, failed := 0, true; failed; from++ {
+			for from, failed := 0, true; failed; from += stride() {
 				if from > 300 {
 					t.Fatal("the story does not end")
 				}
@@ -176,9 +184,8 @@ func TestKilledAtAnyStep(t *testing.T) {
 func TestOneStepFails(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
-			for from, failed := 0, true; failed; from++ {
-				healthy := newBench(t)
-				want, _ := tell(healthy, s, 1<<20, 1<<20)
+			want, _ := tell(newBench(t), s, 1<<20, 1<<20)
+			for from, failed := 0, true; failed; from += stride() {
 				b := newBench(t)
 				var m *Manager
 				m, failed = tell(b, s, from, from+1)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -21,7 +20,8 @@ const (
 const maxDiff = 1 << 20
 
 // Diff compares two sets: hashes or the beginnings of them, Previous, InForce, or OnDisk, whose files need not be valid.
-// It changes nothing and waits for no activation.
+// It changes nothing and waits for no activation. Before Start the set in force is the one that the state directory says
+// another process has put into force.
 func (m *Manager) Diff(ctx context.Context, from, to string) (Comparison, error) {
 	old, err := m.side(ctx, from)
 	if err != nil {
@@ -50,17 +50,13 @@ type side struct {
 }
 
 func (m *Manager) side(ctx context.Context, name string) (side, error) {
-	active := m.active.Load()
-	switch {
-	case name == OnDisk:
+	if name == OnDisk {
 		s, err := m.snapshotOfDisk(ctx)
 		return side{OnDisk, s}, err
-	case name == InForce && active == nil:
-		return side{}, fmt.Errorf("%w: nothing is in force", ErrNotStored)
-	case active != nil && active.unstored != nil && (name == InForce || len(name) >= minPrefix && strings.HasPrefix(active.SHA, name)):
+	}
+	active := m.active.Load()
+	if active != nil && active.unstored != nil && (name == InForce || len(name) >= minPrefix && strings.HasPrefix(active.SHA, name)) {
 		return side{active.SHA, active.unstored}, nil
-	case name == InForce:
-		name = active.SHA
 	}
 	sha, err := m.resolve(name)
 	if err != nil {

@@ -498,19 +498,33 @@ func (m *Manager) Rollback(ctx context.Context, who, target string) (Result, err
 
 // resolve returns the hash of a stored set by its name.
 func (m *Manager) resolve(target string) (string, error) {
-	if target != Previous {
+	if target != Previous && target != InForce {
 		return m.store.find(target)
 	}
-	current := ""
-	if active := m.active.Load(); active != nil {
-		current = active.SHA
+	recent, err := m.order()
+	if err != nil {
+		return "", err
 	}
-	for _, sha := range m.recent() {
-		if sha != current {
-			return sha, nil
-		}
+	switch {
+	case target == InForce && len(recent) > 0:
+		return recent[0], nil
+	case target == InForce:
+		return "", fmt.Errorf("%w: nothing is in force", ErrNotStored)
+	case len(recent) > 1:
+		return recent[1], nil
 	}
 	return "", fmt.Errorf("%w: there was none before this one", ErrNotStored)
+}
+
+// order returns the hashes of the sets that were in force, beginning with the one that is.
+func (m *Manager) order() ([]string, error) {
+	active := m.active.Load()
+	if active == nil {
+		s, err := m.store.readState()
+		return s.Recent, err
+	}
+	recent := slices.DeleteFunc(m.recent(), func(sha string) bool { return sha == active.SHA })
+	return slices.Insert(recent, 0, active.SHA), nil
 }
 
 // acquire waits for the right to activate.

@@ -701,8 +701,12 @@ func TestDiff(t *testing.T) {
 	if _, err := m.Diff(t.Context(), "000000", InForce); !errors.Is(err, ErrNotStored) {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := b.manager().Diff(t.Context(), InForce, OnDisk); !errors.Is(err, ErrNotStored) {
-		t.Errorf("before Start: %v", err)
+	// Another process, which has put nothing into force, sees what this one has.
+	if c, err := b.manager().Diff(t.Context(), Previous, InForce); err != nil || strings.ReplaceAll(c.Files, b.dir, "D") != want {
+		t.Errorf("before Start: %+v, %v", c, err)
+	}
+	if _, err := newBench(t).manager().Diff(t.Context(), InForce, OnDisk); !errors.Is(err, ErrNotStored) {
+		t.Errorf("without a state directory: %v", err)
 	}
 }
 

@@ -237,6 +237,8 @@ func (st *store) manifest(sha string) (manifest, error) {
 	}
 	err := readIndex(filepath.Join(st.dir, sha, manifestName), &m)
 	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return m, fmt.Errorf("ruleset: %w", err)
 	case errors.Is(err, fs.ErrNotExist) && !exists(filepath.Join(st.dir, sha)):
 		return m, fmt.Errorf("%w: %s", ErrNotStored, sha)
 	case err != nil:
@@ -323,6 +325,9 @@ func (st *store) find(prefix string) (string, error) {
 	prefix = strings.ToLower(strings.TrimSpace(prefix))
 	if len(prefix) < minPrefix {
 		return "", fmt.Errorf("%w: %q: give at least %d digits of its hash", ErrNotStored, prefix, minPrefix)
+	}
+	if _, err := os.ReadDir(st.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("ruleset: state directory: %w", err)
 	}
 	var found []string
 	for _, sha := range st.list() {
