@@ -98,8 +98,8 @@ func qualified(c *x509.Certificate) string {
 		return ""
 	}
 	text := "claims to be qualified by EU law"
-	if countries := statements[qcLegislation]; countries != nil {
-		text = "claims to be qualified by the law of " + strings.Join(texts(countries), ", ")
+	if countries := texts(statements[qcLegislation]); len(countries) > 0 {
+		text = "claims to be qualified by the law of " + strings.Join(countries, ", ")
 	}
 	for _, kind := range []struct{ oid, words string }{
 		{"0.4.0.1862.1.6.1", " for signatures"}, {"0.4.0.1862.1.6.2", " for seals"}, {"0.4.0.1862.1.6.3", " for web sites"},
