@@ -140,6 +140,11 @@ func (d *diagnosis) place(node ast.Expr, at int, m []string) int {
 			at++
 		}
 	}
+	if node != nil && node.Kind() == ast.CallKind && at < len(text) && text[at] == '(' {
+		for at > 0 && (isWord(string(text[at-1]))) {
+			at--
+		}
+	}
 	return min(at, max(len(text)-1, 0))
 }
 
@@ -213,6 +218,10 @@ func (d *diagnosis) unknownFunction(e ast.Expr, name string) string {
 	}
 	if e.AsCall().IsMemberFunction() && slices.Contains(d.functionNames(), name) {
 		return fmt.Sprintf("%s is not written behind a dot: write %s", name, d.usage(name))
+	}
+	if e.AsCall().IsMemberFunction() && slices.Contains([]string{"exists", "all", "filter", "map", "exists_one"}, name) {
+		list := unparse(e.AsCall().Target(), d.parsed)
+		return fmt.Sprintf("%s needs a name for one element and then the condition: write %s.%s(x, x...)", name, list, name)
 	}
 	if slices.Contains(known, name) {
 		return fmt.Sprintf("%s needs a value in front: value.%s(...)", name, name)

@@ -186,6 +186,8 @@ func (d *document) cure(load *yaml.LoadError, line, column int) string {
 		return `in double quotes a backslash begins an escape: write two backslashes, or put the text in single quotes`
 	case has("cannot start any token"):
 		return "a value cannot begin with this character: put the whole value in quotes"
+	case has("mapping values are not allowed") && d.key(line, column) && d.joined(line-1):
+		return "in the line above no blank follows the colon: write \"key: value\""
 	case has("mapping values are not allowed") && d.key(line, column):
 		return fmt.Sprintf("this line is indented by %d blanks, which fits nothing above: keys that belong together begin in the same column", indent)
 	case has("mapping values are not allowed"):
@@ -207,6 +209,15 @@ func (d *document) key(line, column int) bool {
 	}
 	runes := []rune(d.lines[line-1])
 	return isWord(strings.TrimLeft(string(runes[:min(column-1, len(runes))]), " -"))
+}
+
+// joined reports whether a line is a key with its value directly behind the colon.
+func (d *document) joined(line int) bool {
+	if line < 1 {
+		return false
+	}
+	word, rest, found := strings.Cut(strings.TrimLeft(d.lines[line-1], " -"), ":")
+	return found && isWord(word) && rest != "" && rest[0] != ' '
 }
 
 // isWord reports whether s could be a key.

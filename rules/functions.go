@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/ext"
 
 	"assay/rules/facts"
+	"assay/rules/lookalike"
 )
 
 // A Function is one function of the rule language beyond those of CEL.
@@ -45,10 +46,10 @@ func baseOptions(lists map[string]*list) []cel.EnvOption {
 		cel.ParserExpressionSizeLimit(20_000),
 		cel.ParserErrorRecoveryLimit(4),
 		cel.RegexProgramSizeLimit(20_000),
-		cel.CostModel(models()...),
+		cel.CostModel(models(lists)...),
 		binary("listed", "listed_string_string", func(name, value string) bool { return lists[name].has(value) }),
 		binary("lookalike", "lookalike_string_string", func(name, value string) bool { return lists[name].like(value) }),
-		binary("confusable", "confusable_string_string", confusable),
+		binary("confusable", "confusable_string_string", lookalike.Confusable),
 		binary("domain_under", "domain_under_string_string", domainUnder),
 		cel.Function("fold", cel.Overload("fold_string", []*cel.Type{text}, text,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {
@@ -56,7 +57,7 @@ func baseOptions(lists map[string]*list) []cel.EnvOption {
 				if !ok {
 					return types.MaybeNoSuchOverloadErr(v)
 				}
-				return types.String(fold(string(s)))
+				return types.String(lookalike.Fold(string(s)))
 			}))),
 		cel.Function("listed_any", cel.Overload("listed_any_string_list", []*cel.Type{text, cel.ListType(text)}, flag,
 			cel.BinaryBinding(func(name, values ref.Val) ref.Val { return listedAny(lists, name, values) }))),
@@ -96,8 +97,8 @@ func listedAny(lists map[string]*list, name, values ref.Val) ref.Val {
 	return types.False
 }
 
-// models say what the functions cost: a scan of their texts.
-func models() []cost.OverloadModel {
+// models say what the functions cost: a scan of their texts, and for lookalike() one of the longest list it may be asked about.
+func models(lists map[string]*list) []cost.OverloadModel {
 	scan := func(id string, args ...cost.QuantityExpr) cost.OverloadModel {
 		terms := []cost.QuantityExpr{cost.Const(5)}
 		for _, a := range args {
@@ -105,11 +106,17 @@ func models() []cost.OverloadModel {
 		}
 		return cost.Overload(id, cost.EvalCost(cost.Sum(terms...)))
 	}
+	longest := 0
+	for _, l := range lists {
+		if len(l.alike) <= maxAlike {
+			longest = max(longest, len(l.alike))
+		}
+	}
 	return []cost.OverloadModel{
 		scan("listed_string_string", cost.Arg(1)),
 		scan("confusable_string_string", cost.Arg(0), cost.Arg(1)),
 		scan("domain_under_string_string", cost.Arg(0), cost.Arg(1)),
-		cost.Overload("lookalike_string_string", cost.EvalCost(cost.Const(100))),
+		cost.Overload("lookalike_string_string", cost.EvalCost(cost.Const(uint64(20+5*longest)))),
 		cost.Overload("listed_any_string_list", cost.EvalCost(cost.Sum(cost.Const(5), cost.Mul(cost.Const(5), cost.Length(cost.Arg(1)))))),
 		cost.Overload("fold_string", cost.EvalCost(cost.Sum(cost.Const(5), cost.Length(cost.Arg(0)))), cost.ResultSize(cost.AtMost(cost.Arg(0)))),
 	}

@@ -164,6 +164,8 @@ func (in *inspection) list(function string, args []ast.Expr) {
 		in.found(args[0], `the first argument of %s must be the name of a list in quotes: %s("name", value)`, function, function)
 	case in.compiler.lists[name] == nil:
 		in.found(args[0], "there is no list %q%s; lists are defined under \"lists\"", clip(name), didYouMean(name, in.listNames()))
+	case function == "lookalike" && len(in.compiler.lists[name].alike) > maxAlike:
+		in.found(args[0], "the list %q is too long for lookalike(): it has %d entries, %d are allowed; list only the domains that are worth protecting", name, in.compiler.lists[name].entries, maxAlike)
 	default:
 		in.lists[name] = true
 		in.compiler.lists[name].used = true

@@ -33,6 +33,8 @@ type scanner struct {
 	before   string // the last token: a word, or one character of anything else
 	start    int    // of the last token
 	mistakes []mistake
+
+	operatorBefore bool // the last token was a word that stands for an operator
 }
 
 // found adds a mistake.
@@ -164,7 +166,8 @@ func (s *scanner) word() {
 	if s.before == "." || s.follows() == '(' && wordOperator(word) != "!" && wordOperator(word) != "&&" && wordOperator(word) != "||" {
 		return
 	}
-	operand := s.before != "" && s.operand()
+	operand := s.before != "" && s.operand() && !s.operatorBefore
+	s.operatorBefore = false
 	switch op, method := wordOperator(word), wordMethod(word); {
 	case op == "!" && strings.HasPrefix(string(s.text[s.at:]), " in "):
 		s.found(start, `"not in" does not exist: write !(value in list)`)
@@ -172,6 +175,7 @@ func (s *scanner) word() {
 		s.found(start, `"%s" does not exist: write ! in front of the condition`, word)
 	case op != "" && op != "!" && operand:
 		s.found(start, `"%s" does not exist: write %s`, word, op)
+		s.operatorBefore = true
 	case method != "" && operand:
 		s.found(start, `%s is a function: write value.%s("text")`, method, method)
 	}

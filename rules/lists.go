@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"assay/rules/lookalike"
 )
 
 // orgDomains is the name of the list that comes from the configuration.
@@ -14,16 +16,15 @@ const orgDomains = "org_domains"
 
 // A list is what listed() and its kin look into.
 type list struct {
-	name     string
-	origin   Position
-	used     bool
-	entries  int
-	longest  int                 // octets of the longest entry
-	exact    map[string]struct{} // folded
-	below    map[string]struct{} // domains whose subdomains are meant
-	at       map[string]struct{} // domains whose addresses are meant
-	domains  []string            // entries that are whole names, for lookalike()
-	likeness likeness
+	name    string
+	origin  Position
+	used    bool
+	entries int
+	longest int                 // octets of the longest entry
+	exact   map[string]struct{} // folded
+	below   map[string]struct{} // domains whose subdomains are meant
+	at      map[string]struct{} // domains whose addresses are meant
+	alike   []lookalike.Domain  // entries that lookalike() compares with, at most maxAlike
 }
 
 // newList returns an empty list.
@@ -34,7 +35,7 @@ func newList(name string, origin Position) *list {
 // add takes in one entry.
 func (l *list) add(entry string) {
 	l.entries++
-	folded := fold(strings.TrimSpace(entry))
+	folded := lookalike.Fold(strings.TrimSpace(entry))
 	l.longest = max(l.longest, len(folded), len(entry))
 	domain, below := strings.CutPrefix(strings.TrimPrefix(folded, "*"), ".")
 	switch {
@@ -44,7 +45,9 @@ func (l *list) add(entry string) {
 		l.at[folded[1:]] = struct{}{}
 	default:
 		l.exact[folded] = struct{}{}
-		l.domains = append(l.domains, folded)
+		if len(l.alike) <= maxAlike {
+			l.alike = append(l.alike, lookalike.Parse(folded))
+		}
 	}
 }
 
@@ -56,7 +59,7 @@ func (l *list) has(value string) bool {
 	if len(value) > 4*max(l.longest, longestDomain)+64 {
 		return false
 	}
-	folded := fold(strings.TrimSpace(value))
+	folded := lookalike.Fold(strings.TrimSpace(value))
 	if _, ok := l.exact[folded]; ok {
 		return true
 	}
@@ -93,8 +96,12 @@ func (l *list) like(domain string) bool {
 	if domain == "" || len(domain) > longestDomain || l.has(domain) {
 		return false
 	}
-	return l.likeness.match(domain)
+	d := lookalike.Parse(domain)
+	return slices.ContainsFunc(l.alike, func(own lookalike.Domain) bool { return d.Like(own) })
 }
+
+// maxAlike is the most entries of a list that lookalike() can be asked about: it compares with every one of them.
+const maxAlike = 1000
 
 // loadLists defines the lists of all files, then adds what extends them.
 func (l *loader) loadLists() {
@@ -116,9 +123,6 @@ func (l *loader) loadLists() {
 			}
 			l.fill(f, target, value)
 		})
-	}
-	for _, target := range l.lists {
-		target.likeness = likeness(target.domains)
 	}
 }
 

@@ -20,6 +20,8 @@ func (d *diagnosis) overload(e ast.Expr, m []string) string {
 		return d.membership(e, types)
 	case symbol != "" && len(types) == 2:
 		return comparison(symbol, types[0], types[1])
+	case d.usage(function) != "" && e.AsCall().IsMemberFunction():
+		return fmt.Sprintf("%s is not written behind a dot: write %s", function, d.usage(function))
 	case d.usage(function) != "":
 		return fmt.Sprintf("%s is written %s; here it gets %s", function, d.usage(function), typeWords(types))
 	case function == "_[_]":

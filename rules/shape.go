@@ -348,6 +348,8 @@ func (o object) entry(d *document, k, v *yaml.Node) {
 		o.keys[i].shape.check(d, v, k.Value)
 	case k.Value == "<<":
 		d.report(k, "merge keys (<<) are not supported: a macro or a list says something once")
+	case !isWord(k.Value):
+		d.report(k, "unknown key %q in %s: inside of {} and [] a comma begins another entry; put a value with commas, colons or brackets in quotes", clip(k.Value), o.name)
 	default:
 		d.report(k, "unknown key %q in %s%s", clip(k.Value), o.name, o.hint(k.Value))
 	}

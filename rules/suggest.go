@@ -17,8 +17,8 @@ func suggest(word string, candidates []string) string {
 	if best != "" || len(word) < 3 {
 		return best
 	}
-	for _, c := range candidates { // the beginning of a longer word
-		if strings.HasPrefix(plainWord(c), plainWord(word)) {
+	for _, c := range candidates { // the beginning of a longer word, or a longer word
+		if strings.HasPrefix(plainWord(c), plainWord(word)) || len(c) > 2 && strings.HasPrefix(plainWord(word), plainWord(c)) {
 			return c
 		}
 	}
