@@ -265,6 +265,7 @@ func variants() []variant {
 		{"encoded word as encoding", []string{": ENC", ": =?US-ASCII?Q?ENC?="}, flagged},
 		{"encoded word in the encoding", []string{": ENC", ": SPLIT=?US-ASCII?Q?ENC?="}, flagged},
 		{"open comment, then valid", []string{encLine, "Content-Transfer-Encoding: (ENC\r\n" + encLine}, flagged},
+		{"octets that are no UTF-8 before the name", []string{"attachment; filename=", "attachment; \xf8\xf8\xf8; fileNAME=", "ENC\r", "ENC5\r"}, flagged},
 		// Base64 itself.
 		{"padding in the middle", []string{"BODY", "eHh4eA==\r\nBODY"}, onlyInB64},
 		{"padding in the middle of a line", []string{"BODY", "eHh4eA==BODY"}, onlyInB64},

@@ -115,14 +115,15 @@ func kindOf(r Reading, o scan.Object) (kind scan.Kind, isFile bool) {
 	case BinHex:
 		return FoundBinHex, true
 	}
+	isText := strings.HasPrefix(o.Type, "text/")
 	switch {
 	case o.Type == "message/rfc822": // what it carries are readings of their own
 		return FoundHidden, false
-	case o.Type != attach.Unknown && !strings.HasPrefix(o.Type, "text/plain"):
-		return FoundHidden, true
+	case r.How == Structure && isText && (looksLikeBase64(r.Content) || looksLikeQP(r.Content)):
+		return FoundHidden, false // it is still encoded; decoded it is another reading
 	}
-	// Text that another reader would divide otherwise is no file, nor is one that is still encoded.
-	return FoundHidden, o.Name != "" && !(r.How == Structure && (looksLikeBase64(r.Content) || looksLikeQP(r.Content)))
+	// Plain text without a name, which another reader would divide otherwise, is no file.
+	return FoundHidden, o.Name != "" || o.Type != attach.Unknown && !strings.HasPrefix(o.Type, "text/plain")
 }
 
 // guarded calls an Inspector. One that panics has not looked into the file.

@@ -129,7 +129,13 @@ func (s *splitter) fields() {
 
 // field takes what a line of a header says of the body.
 func (s *splitter) field(line []byte) {
-	lower := bytes.ToLower(line)
+	lower := make([]byte, len(line)) // by octet: the positions are those in line, whatever charset it is in
+	for i, c := range line {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		lower[i] = c
+	}
 	s.base64 = s.base64 || bytes.Contains(lower, []byte("64"))
 	if i := bytes.Index(lower, []byte("name=")); i >= 0 {
 		name := string(line[i+len("name="):])
@@ -197,7 +203,7 @@ func (s *splitter) isDelimiter(line []byte, n int) bool {
 // does not know: blanks, NUL, comments.
 func isSloppyMIMEField(line []byte) bool {
 	const longest = 60
-	if bytes.IndexAny(line[:min(len(line), longest)], "cC") < 0 {
+	if !bytes.ContainsAny(line[:min(len(line), longest)], "cC") {
 		return false
 	}
 	head, _, _ := bytes.Cut(line[:min(len(line), longest)], []byte(":"))
