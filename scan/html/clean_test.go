@@ -2,7 +2,10 @@ package html
 
 import (
 	"bytes"
+	"flag"
 	"mime"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -39,5 +42,25 @@ func mustBeSafe(t testing.TB, name string, r Result, charset string, level scan.
 	}
 	if again := Clean(r.Output, charset, level, Options{}); again.Changed {
 		t.Fatalf("%s %s: not stable, took %v:\n%s\nbecame\n%s", name, level, again.Taken, r.Output, again.Output)
+	}
+}
+
+var update = flag.Bool("update", false, "write golden files")
+
+// golden compares with a file in testdata, or writes it with -update.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs:\n%s", path, got)
 	}
 }

@@ -382,7 +382,9 @@ func (p *policy) judgeLink(v []byte) verdict {
 
 func (p *policy) judgeLoad(v []byte) verdict {
 	switch schemeOf(v) {
-	case schemeFragment, schemePart:
+	case schemeFragment:
+		return verdict{keep: !p.remote || len(trimControls(v)) == 0, found: kNone}
+	case schemePart:
 		return verdict{keep: true, found: kNone}
 	case schemeData:
 		if isRasterData(v) {

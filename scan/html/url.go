@@ -92,7 +92,7 @@ type scheme uint8
 
 const (
 	schemeNone     scheme = iota // relative, or nothing
-	schemeFragment               // "#..." or empty: nothing is loaded
+	schemeFragment               // "#..." or empty: the document itself
 	schemeWeb                    // http and https
 	schemeNetwork                // "//host/...": http or file, as the reader takes it
 	schemeUNC                    // "\\host\share"
@@ -137,8 +137,11 @@ func compact(v []byte) []byte {
 // has its first "/", "?" or "#" before any colon.
 func schemeOf(v []byte) scheme {
 	u := compact(v)
-	if len(u) == 0 || u[0] == '#' {
+	if trimmed := trimControls(v); len(trimmed) == 0 || trimmed[0] == '#' {
 		return schemeFragment
+	}
+	if len(u) == 0 {
+		return schemeNone
 	}
 	if len(u) > 1 && (u[0] == '/' || u[0] == '\\') && (u[1] == '/' || u[1] == '\\') {
 		if u[0] == '\\' || u[1] == '\\' {
@@ -154,6 +157,17 @@ func schemeOf(v []byte) scheme {
 		return schemeNone
 	}
 	return knownScheme(u[:end], u[end+1:])
+}
+
+// trimControls returns v without the blanks around it that no reader keeps.
+func trimControls(v []byte) []byte {
+	for len(v) > 0 && v[0] <= ' ' {
+		v = v[1:]
+	}
+	for len(v) > 0 && v[len(v)-1] <= ' ' {
+		v = v[:len(v)-1]
+	}
+	return v
 }
 
 // delimiter returns the offset of the first octet that ends a scheme or shows that there is none, -1 if there is none.

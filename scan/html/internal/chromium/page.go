@@ -146,7 +146,7 @@ func (p *Page) answer(r request) {
 	if !ok {
 		i = len(p.docs)
 	}
-	if !strings.HasPrefix(url, "data:") && !strings.HasSuffix(url, "/favicon.ico") {
+	if !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "cid:") && !strings.HasPrefix(url, "mid:") && !strings.HasSuffix(url, "/favicon.ico") {
 		p.asked[i] = append(p.asked[i], r.ResourceType+" "+url)
 	}
 	switch {
@@ -213,7 +213,7 @@ func (p *Page) evaluate(expression string, result any) error {
 // frames returns a page with n frames, which all are in view.
 func framesPage(n int) string {
 	var b strings.Builder
-	b.WriteString("<!DOCTYPE html><title>documents</title><style>iframe{position:absolute;top:0;left:0;width:790px;height:990px}</style>")
+	b.WriteString("<!DOCTYPE html><title>documents</title><style>iframe{position:absolute;top:0;left:0;width:120px;height:120px}</style>")
 	for i := range n {
 		fmt.Fprintf(&b, `<iframe src="%s"></iframe>`, html.EscapeString(fmt.Sprintf("/d/%d", i)))
 	}
