@@ -534,16 +534,49 @@ func TestActivationWithoutState(t *testing.T) {
 			}
 			b.write("10-a.yaml", "rule a enforce second")
 			r = b.reload(m)
-			if name == "writable" {
-				return // that it can be written is the complaint
-			}
 			if s := m.Status(); inForce(m) != "a=second" || s.Stored || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "could not be stored") {
 				t.Errorf("in force %q, status %+v", inForce(m), s)
+			}
+			if entries, _ := os.ReadDir(b.state); len(entries) != 0 {
+				t.Errorf("written were %v", entries)
 			}
 			if c, err := m.Diff(t.Context(), InForce, OnDisk); err != nil || c.Files != "" || c.Old != r.SHA {
 				t.Errorf("diff = %+v, %v", c, err)
 			}
 		})
+	}
+}
+
+// A state directory that cannot be written any more still says what is pinned.
+func TestStateIsReadOnly(t *testing.T) {
+	b := newBench(t)
+	m, first := b.start()
+	b.write("10-a.yaml", "rule a enforce second")
+	b.reload(m)
+	if _, err := m.Rollback(t.Context(), "alice", Previous); err != nil {
+		t.Fatal(err)
+	}
+	write(t, b.state, map[string]string{unfinished + "x": ""})
+	b.disk = &faulty{disk: osDisk{}, err: syscall.EROFS, from: 0, to: 1 << 30}
+	if m, r := b.start(); r.SHA != first.SHA || !r.Pinned || len(r.Warnings) == 0 || m.Status().Stored {
+		t.Errorf("%+v, %+v", r, m.Status())
+	}
+}
+
+// A disk that is full does not keep a reload from releasing a pin.
+func TestPinIsReleasedOnFullDisk(t *testing.T) {
+	b := newBench(t)
+	m, first := b.start()
+	if _, err := m.Rollback(t.Context(), "alice", first.SHA); err != nil {
+		t.Fatal(err)
+	}
+	b.write("10-a.yaml", "rule a enforce second")
+	m.store.disk = &faulty{disk: osDisk{}, err: syscall.ENOSPC, from: 0, to: 1} // the set finds no room, the state does
+	if r := b.reload(m); len(r.Warnings) != 2 {
+		t.Errorf("%+v", r)
+	}
+	if m, r := b.start(); r.Pinned || inForce(m) != "a=second" {
+		t.Errorf("in force %q, %+v", inForce(m), r)
 	}
 }
 

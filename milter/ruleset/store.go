@@ -80,12 +80,8 @@ func (st *store) open() error {
 	if err := st.disk.MkdirAll(st.dir); err != nil {
 		return fmt.Errorf("ruleset: state directory: %w", err)
 	}
-	info, err := os.Stat(st.dir)
-	if err != nil {
-		return fmt.Errorf("ruleset: state directory: %w", err)
-	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("ruleset: state directory %s can be written by others (mode %04o), it is not used; chmod 0700", st.dir, info.Mode().Perm())
+	if err := st.trusted(); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(st.dir)
 	if err != nil {
@@ -95,6 +91,15 @@ func (st *store) open() error {
 		if err := st.tidy(entry.Name()); err != nil {
 			return fmt.Errorf("ruleset: state directory: %w", err)
 		}
+	}
+	return nil
+}
+
+// trusted refuses a state directory into which others can put rules.
+func (st *store) trusted() error {
+	info, err := os.Stat(st.dir)
+	if err == nil && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("ruleset: state directory %s can be written by others (mode %04o), it is not used; chmod it to 0700", st.dir, info.Mode().Perm())
 	}
 	return nil
 }
@@ -116,6 +121,9 @@ func (st *store) tidy(name string) error {
 func (st *store) put(sha string, s *Snapshot, now time.Time) error {
 	if !fullSHA.MatchString(sha) {
 		return fmt.Errorf("ruleset: %q is not the hash of a set", sha)
+	}
+	if err := st.trusted(); err != nil {
+		return err
 	}
 	path := filepath.Join(st.dir, sha)
 	if stored, _, err := st.get(sha); err == nil && stored.digest() == s.digest() {
@@ -234,6 +242,9 @@ func (st *store) manifest(sha string) (manifest, error) {
 	var m manifest
 	if !fullSHA.MatchString(sha) {
 		return m, fmt.Errorf("%w: %q is not the hash of a set", ErrNotStored, sha)
+	}
+	if err := st.trusted(); err != nil {
+		return m, err
 	}
 	err := readIndex(filepath.Join(st.dir, sha, manifestName), &m)
 	switch {
@@ -355,6 +366,9 @@ type state struct {
 // cannot be read.
 func (st *store) readState() (state, error) {
 	var s state
+	if err := st.trusted(); err != nil {
+		return s, err
+	}
 	err := readIndex(filepath.Join(st.dir, stateName), &s)
 	if err == nil && s.Format != storeFormat {
 		err = fmt.Errorf("format %d is unknown", s.Format)
@@ -376,6 +390,9 @@ func (st *store) readState() (state, error) {
 
 // writeState replaces the state.
 func (st *store) writeState(s state) error {
+	if err := st.trusted(); err != nil {
+		return err
+	}
 	s.Format = storeFormat
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -419,6 +436,9 @@ func (st *store) prune(s state) error {
 // appendHistory adds a record. A last line that was torn off is ended first. A history that has become too long loses
 // its older half.
 func (st *store) appendHistory(r Record, limit int) error {
+	if err := st.trusted(); err != nil {
+		return err
+	}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return err
