@@ -22,6 +22,9 @@ type levels struct {
 	made    map[string]level
 }
 
+// orgDomains is the list that comes from the configuration.
+const orgDomains = "org_domains"
+
 // A level is one set, or why there is none.
 type level struct {
 	set *rules.Set
@@ -57,14 +60,18 @@ func (l *levels) get(source int, lists map[string][]string, enforce bool) (*rule
 	fixture := listFile(lists)
 	key := fmt.Sprintf("%d %t %s", source, enforce, fixture)
 	if _, ok := l.made[key]; !ok {
-		set, err := l.load(source, fixture, enforce)
+		opt := l.opt
+		if _, stated := lists[orgDomains]; stated {
+			opt.OrgDomains = nil // tests that name domains depend on no others
+		}
+		set, err := l.load(source, fixture, enforce, opt)
 		l.made[key] = level{set, err}
 	}
 	return l.made[key].set, l.made[key].err
 }
 
 // load loads the files of the sources up to one, and those of a fixture behind them.
-func (l *levels) load(source int, fixture []byte, enforce bool) (*rules.Set, error) {
+func (l *levels) load(source int, fixture []byte, enforce bool, opt rules.Options) (*rules.Set, error) {
 	var sources []rules.Source
 	for _, s := range l.sources[:source+1] {
 		files := memory{}
@@ -82,7 +89,7 @@ func (l *levels) load(source int, fixture []byte, enforce bool) (*rules.Set, err
 	if len(fixture) > 0 {
 		sources = append(sources, rules.Source{Name: "lists of the test file", Files: memory{"lists.yaml": fixture}})
 	}
-	set, problems := rules.Load(sources, l.opt)
+	set, problems := rules.Load(sources, opt)
 	return set, problems.Err()
 }
 

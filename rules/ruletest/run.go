@@ -3,7 +3,6 @@ package ruletest
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -117,7 +116,7 @@ func (r *runner) test(ctx context.Context, f *testFile, t *test) (out Result) {
 		out.Error = fmt.Sprintf("the rules cannot be loaded with all of them enforced: %v", err)
 		return out
 	}
-	s, err := r.scene(ctx, t, r.files(f.source))
+	s, err := r.scene(ctx, t, r.sources[f.source])
 	if err != nil {
 		out.Error = err.Error()
 		return out
@@ -136,9 +135,6 @@ func (r *runner) test(ctx context.Context, f *testFile, t *test) (out Result) {
 	out.Passed = true
 	return out
 }
-
-// files returns the files of a source.
-func (r *runner) files(source int) fs.FS { return r.sources[source].Files }
 
 // observe records what a decision shows about rules.
 func (r *runner) observe(set *rules.Set, d rules.Decision) {
