@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -179,9 +178,4 @@ func (f family) query() Query {
 // full returns the path in full.
 func (f family) full() []*x509.Certificate {
 	return []*x509.Certificate{f.leaf.Certificate, f.middle.Certificate, f.root.Certificate}
-}
-
-func keyHash(c *x509.Certificate) []byte {
-	sum := sha1.Sum(keyOctets(c))
-	return sum[:]
 }

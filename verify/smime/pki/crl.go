@@ -65,14 +65,9 @@ type scope struct {
 // scanCRL reads a CRL in one pass and checks that issuer signed it. It refuses what it could misread: delta CRLs,
 // indirect CRLs, and critical extensions it does not know.
 func scanCRL(der []byte, issuer *x509.Certificate) (*crl, error) {
-	in := cryptobyte.String(der)
-	var outer, tbs, algorithm cryptobyte.String
-	var signature asn1.BitString
-	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) || !in.Empty() ||
-		!outer.ReadASN1Element(&tbs, cbasn1.SEQUENCE) ||
-		!outer.ReadASN1Element(&algorithm, cbasn1.SEQUENCE) ||
-		!outer.ReadASN1BitString(&signature) || !outer.Empty() {
-		return nil, errors.New("the CRL is malformed")
+	tbs, algorithm, signature, err := splitCRL(der)
+	if err != nil {
+		return nil, err
 	}
 	c := &crl{seed: maphash.MakeSeed()}
 	list, extensions, err := c.parseHead(tbs, algorithm)
@@ -89,10 +84,32 @@ func scanCRL(der []byte, issuer *x509.Certificate) (*crl, error) {
 	if err := c.parseExtensions(extensions); err != nil {
 		return nil, err
 	}
-	if err := checkSigned(issuer, algorithm, tbs, signature.RightAlign()); err != nil {
+	if err := checkSigned(issuer, algorithm, tbs, signature); err != nil {
 		return nil, fmt.Errorf("the signature of the CRL is not good: %w", err)
 	}
 	return c, c.parseEntries(list)
+}
+
+// splitCRL reads CertificateList (RFC 5280 Section 5.1.1).
+func splitCRL(der []byte) (tbs, algorithm, signature []byte, err error) {
+	in := cryptobyte.String(der)
+	var outer, list, id cryptobyte.String
+	var bits asn1.BitString
+	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) || !in.Empty() || !outer.ReadASN1Element(&list, cbasn1.SEQUENCE) ||
+		!outer.ReadASN1Element(&id, cbasn1.SEQUENCE) || !outer.ReadASN1BitString(&bits) || !outer.Empty() {
+		return nil, nil, nil, errors.New("the CRL is malformed")
+	}
+	return list, id, bits.RightAlign(), nil
+}
+
+// peek reads whose CRL it is.
+func (c *crl) peek(der []byte) error {
+	tbs, algorithm, _, err := splitCRL(der)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.parseHead(tbs, algorithm)
+	return err
 }
 
 // parseHead reads the fields of TBSCertList (RFC 5280 Section 5.1.2) and returns its list and its extensions.

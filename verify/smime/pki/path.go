@@ -16,7 +16,7 @@ const (
 	maxPool       = 64   // certificates of a message that are looked at
 	maxDepth      = 8    // certificates of a path
 	maxSteps      = 256  // paths that are begun
-	maxSignatures = 100  // as in crypto/x509
+	maxSignatures = 50   // half of what crypto/x509 allows itself
 	maxJudged     = 16   // paths to an anchor that are examined
 	maxRSA        = 8192 // bits of a key that is used; larger ones cost seconds
 )
@@ -33,14 +33,8 @@ func (v *Validator) Path(ctx context.Context, q Query) Result {
 	}
 	b := v.search(q)
 	pending := false
-	for depth := 0; depth < maxFetches && !b.best.Trust.Good() && q.Fetch && len(b.missing) > 0; depth++ {
-		more, later := v.fetchIssuers(ctx, b.missing, q.At)
-		pending = pending || later
-		if len(more) == 0 {
-			break
-		}
-		q.Pool = append(slices.Clip(q.Pool), more...)
-		b = v.search(q)
+	if q.Fetch && !b.best.Trust.Good() {
+		b, pending = v.complete(ctx, b)
 	}
 	r := b.best
 	if r.Trust.Good() {
@@ -48,8 +42,29 @@ func (v *Validator) Path(ctx context.Context, q Query) Result {
 		v.keepPath(key, r)
 		return r
 	}
-	r.Pending = pending && (r.Trust == Incomplete || r.Trust == UnknownRoot)
+	r.Pending = pending
 	return r
+}
+
+// complete fetches what a search did not find, and searches again.
+func (v *Validator) complete(ctx context.Context, b *search) (*search, bool) {
+	ctx, cancel := context.WithTimeout(ctx, v.o.Budget)
+	defer cancel()
+	pending := false
+	tried := map[string]bool{}
+	for range maxFetches {
+		more, later := v.fetchIssuers(ctx, b.missing, b.q.At, tried)
+		pending = pending || later
+		if len(more) == 0 {
+			break
+		}
+		q := b.q
+		q.Pool = append(slices.Clip(q.Pool), more...)
+		if b = v.search(q); b.best.Trust.Good() {
+			break
+		}
+	}
+	return b, pending
 }
 
 // A search looks for the best path.
@@ -63,7 +78,7 @@ type search struct {
 	judged     int
 	limited    bool
 	best       Result
-	missing    []*x509.Certificate // certificates whose issuer was not found
+	missing    []*x509.Certificate // certificates whose issuer was not found, or is out of date
 }
 
 func (v *Validator) search(q Query) *search {
@@ -85,10 +100,11 @@ func (v *Validator) search(q Query) *search {
 
 // extend follows every way from the end of path, in the order of their promise. The worst edge so far is worst.
 func (b *search) extend(path []*x509.Certificate, worst edge) {
-	if b.steps++; b.steps > maxSteps || len(path) >= maxDepth {
+	if b.steps == maxSteps || len(path) >= maxDepth {
 		b.limited = true
 		return
 	}
+	b.steps++
 	end := path[len(path)-1]
 	name := nameKey(end.RawIssuer)
 	found, forged := false, false
@@ -172,10 +188,11 @@ func (b *search) edge(child, parent *x509.Certificate) edge {
 	if e := b.edges[key]; e != signedUnknown {
 		return e
 	}
-	if b.signatures++; b.signatures > maxSignatures {
+	if b.signatures == maxSignatures {
 		b.limited = true
 		return signedNot
 	}
+	b.signatures++
 	e := checkSignature(child, parent)
 	b.edges[key] = e
 	return e
@@ -217,9 +234,16 @@ func (b *search) deadEnd(path []*x509.Certificate, forged bool) {
 		r.Trust, r.Reason = UnknownRoot, fmt.Sprintf("the path ends at %s, which no trusted root is known for", r.Missing)
 	}
 	if !selfIssued {
-		b.missing = append(b.missing, end)
+		b.miss(end)
 	}
 	b.offer(r)
+}
+
+// miss notes a certificate whose issuer should be fetched.
+func (b *search) miss(c *x509.Certificate) {
+	if !slices.Contains(b.missing, c) {
+		b.missing = append(b.missing, c)
+	}
 }
 
 // offer keeps the better result. Among equals the longer path says more, then the first one counts.
@@ -257,6 +281,13 @@ func (b *search) judge(path []*x509.Certificate, a *Anchor, worst edge) {
 	}
 	if p := b.examine(path, a, worst); p != nil {
 		r.Trust, r.Reason = p.trust, p.reason
+	}
+	if r.Trust == Expired { // authorities renew their certificates
+		for i := 1; i < len(path)-1; i++ {
+			if b.q.At.After(path[i].NotAfter) {
+				b.miss(path[i-1])
+			}
+		}
 	}
 	b.offer(r)
 }

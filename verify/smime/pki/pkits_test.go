@@ -5,8 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +46,11 @@ var pkitsDiffers = map[string]string{
 // TestPKITS runs the paths of PKITS that Go comes with. The suite has no e-mail usage; none of its certificates has
 // extended key usages, so the private root takes them.
 func TestPKITS(t *testing.T) {
-	dir := filepath.Join(runtime.GOROOT(), "src/crypto/x509/testdata/nist-pkits")
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Skipf("NOT RUN: no go command to ask for its test data (foreign vectors, like those of ASSAY_VECTORS): %v", err)
+	}
+	dir := filepath.Join(strings.TrimSpace(string(goroot)), "src/crypto/x509/testdata/nist-pkits")
 	data, err := os.ReadFile(filepath.Join(dir, "vectors.json"))
 	if err != nil {
 		t.Skipf("NOT RUN: Go was installed without its test data (foreign vectors, like those of ASSAY_VECTORS): %v", err)

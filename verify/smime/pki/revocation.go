@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,8 +17,8 @@ import (
 const maxEmbeddedLists = 8
 
 // Revocation asks whether a certificate of a path was revoked, from the leaf to the one below the root. For each it asks
-// the CRLs the certificate points to, then those that came with the message, then OCSP (SBR Section 4.9: CRLs are
-// mandatory, OCSP is not). It never says Valid without a signed answer for every one of them that was valid at q.At, and
+// the CRLs of the operator, those the certificate points to, those that came with the message, and then OCSP (SBR Section
+// 4.9: CRLs are mandatory, OCSP is not). It never says Valid without a signed answer for every one of them that was valid at q.At, and
 // waits no longer than Options.Budget: what comes later is there for the next message.
 func (v *Validator) Revocation(ctx context.Context, q RevocationQuery) Revocation {
 	if len(q.Path) < 2 {
@@ -60,7 +61,7 @@ func (v *Validator) certificate(ctx context.Context, q RevocationQuery, i int) R
 	for _, source := range []struct {
 		name string
 		ask  func(context.Context) (Revocation, bool)
-	}{{"crl", n.askCRLs}, {"crl", n.askEmbeddedCRLs}, {"ocsp", n.askOCSP}, {"ocsp", n.askEmbeddedOCSP}} {
+	}{{"crl", n.askOwnCRLs}, {"crl", n.askCRLs}, {"crl", n.askEmbeddedCRLs}, {"ocsp", n.askOCSP}, {"ocsp", n.askEmbeddedOCSP}} {
 		if r, ok := source.ask(ctx); ok {
 			r.Source, r.Pending = source.name, n.pending
 			return r
@@ -92,6 +93,27 @@ func (n *inquiry) settle(r Revocation, err error) (Revocation, bool) {
 func (n *inquiry) first(urls []string, ask func(string) (Revocation, error)) (Revocation, bool) {
 	for _, u := range urls {
 		if r, ok := n.settle(ask(u)); ok {
+			return r, true
+		}
+	}
+	return Revocation{}, false
+}
+
+// askOwnCRLs asks the CRLs of the operator. One that is out of date does not end the search.
+func (n *inquiry) askOwnCRLs(context.Context) (Revocation, bool) {
+	for i, der := range n.v.store.lists[nameKey(n.issuer.RawSubject)] {
+		key := crlKey("operator "+strconv.Itoa(i), n.issuer)
+		held, ok := n.v.crls.get(key)
+		if !ok {
+			l, err := scanCRL(der, n.issuer)
+			if err != nil {
+				n.failures = append(n.failures, err.Error())
+				continue
+			}
+			n.v.crls.put(key, l, n.q.At)
+			held = &heldCRL{crl: l}
+		}
+		if r, ok := n.settle(held.status(n.cert, n.q.At, n.v.o.Grace)); ok {
 			return r, true
 		}
 	}

@@ -8,8 +8,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -546,5 +550,153 @@ func TestAIA(t *testing.T) {
 	}
 	if r, web := ask(false, lower.Raw, "aia.example"); r.Trust != Incomplete || web.count() != 0 {
 		t.Errorf("no leave: %s after %d requests", r.Trust, web.count())
+	}
+}
+
+// TestAIARenewed proves that a renewed certificate of an authority is fetched where only the expired one is known.
+func TestAIARenewed(t *testing.T) {
+	root := issue(t, nil, ca("Root"), nil)
+	renewed := issue(t, root, ca("M"), nil)
+	expired := issue(t, root, with(ca("M"), func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1); c.SubjectKeyId = renewed.SubjectKeyId }), renewed.key)
+	leaf := issue(t, renewed, with(ee("a@example.com"), func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://aia.example/m"} }), nil)
+	s := &Store{}
+	s.AddAnchor(&Anchor{Certificate: root.Certificate, Public: true})
+	s.AddIntermediate(expired.Certificate)
+	kept := mapCache{"aia http://aia.example/m": expired.Raw}
+	v := New(s, Options{Fetcher: newWeb(map[string][]byte{"http://aia.example/m": renewed.Raw}), Hosts: []string{"AIA.example"}, Cache: kept})
+	defer v.Close()
+	if r := v.Path(context.Background(), Query{Leaf: leaf.Certificate, At: now}); r.Trust != Expired {
+		t.Errorf("without leave to fetch: %s %s", r.Trust, r.Reason)
+	}
+	if r := v.Path(context.Background(), Query{Leaf: leaf.Certificate, At: now, Fetch: true}); r.Trust != Public {
+		t.Errorf("%s %s", r.Trust, r.Reason)
+	}
+}
+
+// TestAIALater proves that a slow server delays nobody and that a later message finds what it sent.
+func TestAIALater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := issue(t, nil, ca("Root"), nil)
+		middle := issue(t, root, ca("M"), nil)
+		leaf := issue(t, middle, with(ee("a@example.com"), func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://aia.example/m"} }), nil)
+		s := &Store{}
+		s.AddAnchor(&Anchor{Certificate: root.Certificate, Public: true})
+		web := newWeb(map[string][]byte{"http://aia.example/m": middle.Raw})
+		web.delay = 3 * time.Second
+		v := New(s, Options{Fetcher: web, Hosts: []string{"aia.example"}})
+		defer v.Close()
+		q := Query{Leaf: leaf.Certificate, At: now, Fetch: true}
+		began := time.Now()
+		if r := v.Path(context.Background(), q); r.Trust != Incomplete || !r.Pending || time.Since(began) > 2*time.Second {
+			t.Errorf("%s, pending %v after %s", r.Trust, r.Pending, time.Since(began))
+		}
+		time.Sleep(5 * time.Second)
+		if r := v.Path(context.Background(), q); r.Trust != Public || web.count() != 1 {
+			t.Errorf("later: %s after %d requests", r.Trust, web.count())
+		}
+	})
+}
+
+// TestOperatorCRL proves that CRLs in files are used, and that one that cannot be read is named.
+func TestOperatorCRL(t *testing.T) {
+	f := newFamily(t, ca("M"), ee("a@example.com"))
+	dir := t.TempDir()
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("m.crt", f.middle.Raw)
+	write("m.crl", listing{by: f.middle}.der(t))
+	write("root.CRL", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: listing{by: f.root}.der(t)}))
+	status := func() Revocation {
+		s, err := NewStore(false, nil, []string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return New(s, Options{}).Revocation(context.Background(), RevocationQuery{Path: f.full(), At: now})
+	}
+	if r := status(); r.Status != Valid || r.Source != "crl" {
+		t.Errorf("%s %s", r.Status, r.Reason)
+	}
+	write("m2.crl", listing{by: f.middle, entries: [][]byte{entry(t, f.leaf.SerialNumber, now.AddDate(0, 0, -1))}}.der(t))
+	write("m.crl", listing{by: f.middle, next: now.AddDate(0, 0, -1)}.der(t))
+	if r := status(); r.Status != Revoked {
+		t.Errorf("%s %s", r.Status, r.Reason)
+	}
+	write("junk.crl", []byte("junk"))
+	if _, err := NewStore(false, nil, []string{dir, filepath.Join(dir, "absent.crl")}); err == nil ||
+		!strings.Contains(err.Error(), "junk.crl: the CRL is malformed") || !strings.Contains(err.Error(), "absent.crl") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestConcurrent asks everything at once, for the race detector.
+func TestConcurrent(t *testing.T) {
+	f := revocable(t)
+	web := newWeb(map[string][]byte{crlURL: listing{by: f.middle}.der(t), rootCRL: goodRoot(t, f)})
+	v := New(f.store(true), Options{Fetcher: web, CachedPath: 2, CachedCRL: 100})
+	defer v.Close()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				if r := v.Path(context.Background(), f.query()); r.Trust != Public {
+					t.Errorf("%s %s", r.Trust, r.Reason)
+				}
+				if r := v.Revocation(context.Background(), RevocationQuery{Path: f.full(), At: now, Fetch: true}); r.Status != Valid {
+					t.Errorf("%s %s", r.Status, r.Reason)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestOpenSSL has openssl revoke, list and answer: what other software writes is read.
+func TestOpenSSL(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("NOT RUN: openssl is not installed")
+	}
+	dir := t.TempDir()
+	script := `set -e
+printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nnew_certs_dir=.\nserial=serial\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=3\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=CA:false\nkeyUsage=digitalSignature\nextendedKeyUsage=emailProtection\nsubjectAltName=email:a@example.com\n[o]\nextendedKeyUsage=OCSPSigning\nnoCheck=ignored\n' > ca.cnf
+: > index.txt; echo 1000 > serial; echo 01 > crlnumber
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout ca.key -out ca.pem -subj /CN=Root -days 30
+for n in good bad; do
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $n.key -out $n.csr -subj /CN=$n
+  openssl ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -in $n.csr -out $n.pem -days 20 -notext
+done
+openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -revoke bad.pem -crl_reason keyCompromise
+openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -out ca.crl
+for n in good bad; do
+  openssl ocsp -issuer ca.pem -cert $n.pem -reqout $n.req -no_nonce
+  openssl ocsp -index index.txt -CA ca.pem -rsigner ca.pem -rkey ca.key -reqin $n.req -respout $n.ocsp -ndays 1 -rmd sha256
+done
+`
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	root := load(t, filepath.Join(dir, "ca.pem"))
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	v := New(&Store{}, Options{})
+	for name, want := range map[string]Status{"good": Valid, "bad": Revoked} {
+		leaf := load(t, filepath.Join(dir, name+".pem"))
+		path := []*x509.Certificate{leaf, root}
+		at := leaf.NotBefore.Add(4 * time.Minute)
+		if r := v.Revocation(context.Background(), RevocationQuery{Path: path, At: at, CRLs: [][]byte{crlFromFile(read("ca.crl"))}}); r.Status != want || r.Source != "crl" {
+			t.Errorf("%s by CRL: %s %s", name, r.Status, r.Reason)
+		}
+		if r := v.Revocation(context.Background(), RevocationQuery{Path: path, At: at, OCSP: [][]byte{read(name + ".ocsp")}}); r.Status != want || r.Source != "ocsp" {
+			t.Errorf("%s by OCSP: %s %s", name, r.Status, r.Reason)
+		}
 	}
 }

@@ -18,10 +18,11 @@ type Store struct {
 	anchors       []*Anchor
 	byName        map[string][]*Anchor           // by nameKey of the subject
 	intermediates map[string][]*x509.Certificate // likewise
+	lists         map[string][][]byte            // CRLs in DER by nameKey of their issuer
 }
 
-// NewStore returns the bundle of public roots, if public, with the roots and intermediates of files and directories.
-// Every file that cannot be read or holds no certificate is named in the error; the store then has everything else.
+// NewStore returns the bundle of public roots, if public, with the roots and intermediates of files and directories. Files
+// of intermediates called *.crl are CRLs, for authorities that publish none over http. Every file that cannot be read or holds no certificate is named in the error; the store then has everything else.
 func NewStore(public bool, roots, intermediates []string) (*Store, error) {
 	s := &Store{}
 	var errs []error
@@ -37,12 +38,60 @@ func NewStore(public bool, roots, intermediates []string) (*Store, error) {
 	for _, l := range loaded {
 		s.AddAnchor(&Anchor{Certificate: l.Certificate, Label: l.File})
 	}
-	loaded, err = LoadFiles(intermediates)
+	lists, others := splitLists(intermediates)
+	loaded, err = LoadFiles(others)
 	errs = append(errs, err)
 	for _, l := range loaded {
 		s.AddIntermediate(l.Certificate)
 	}
+	for _, file := range lists {
+		if err := s.loadCRL(file); err != nil {
+			errs = append(errs, fmt.Errorf("pki: %s: %w", file, err))
+		}
+	}
 	return s, errors.Join(errs...)
+}
+
+// splitLists returns the files of CRLs, named or in directories, and all paths that are no such file.
+func splitLists(paths []string) (lists, others []string) {
+	for _, path := range paths {
+		if isList(path) {
+			lists = append(lists, path)
+			continue
+		}
+		others = append(others, path)
+		entries, _ := os.ReadDir(path) // of a file there are none; of an error LoadFiles tells
+		for _, e := range entries {
+			if isList(e.Name()) && !strings.HasPrefix(e.Name(), ".") && !e.IsDir() {
+				lists = append(lists, filepath.Join(path, e.Name()))
+			}
+		}
+	}
+	return lists, others
+}
+
+func isList(name string) bool { return strings.EqualFold(filepath.Ext(name), ".crl") }
+
+func (s *Store) loadCRL(name string) error {
+	data, err := readFile(name, maxCRL)
+	if err != nil {
+		return err
+	}
+	return s.AddCRL(crlFromFile(data))
+}
+
+// AddCRL adds a CRL in DER. Its signature is checked when it is used.
+func (s *Store) AddCRL(der []byte) error {
+	var c crl
+	if err := c.peek(der); err != nil {
+		return err
+	}
+	if s.lists == nil {
+		s.lists = map[string][][]byte{}
+	}
+	key := nameKey(c.issuer)
+	s.lists[key] = append(s.lists[key], der)
+	return nil
 }
 
 // AddAnchor adds a trust anchor. One that is there already keeps its origin: a public root stays public, with the date
@@ -139,19 +188,28 @@ func filesAt(path string) ([]string, error) {
 }
 
 func loadFile(name string) ([]*x509.Certificate, error) {
+	data, err := readFile(name, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	return parseCertificates(data)
+}
+
+// readFile reads a file of at most limit octets. Its errors do not name it.
+func readFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, errors.Unwrap(err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(data) > maxFile:
-		return nil, fmt.Errorf("larger than %d MB", maxFile>>20)
+	case int64(len(data)) > limit:
+		return nil, fmt.Errorf("larger than %d MB", limit>>20)
 	}
-	return parseCertificates(data)
+	return data, nil
 }
 
 // parseCertificates reads certificates in PEM, or one in DER.

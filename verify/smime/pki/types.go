@@ -66,7 +66,7 @@ type Query struct {
 type Result struct {
 	Trust   Trust
 	Reason  string              // why Trust is not good, in words; "" if it is
-	Path    []*x509.Certificate // from the leaf to the root, or as far as it leads; never empty
+	Path    []*x509.Certificate // from the leaf to the root, or as far as it leads; never empty, and shared: not to be changed
 	Root    *Anchor             // where Path ends; nil if that is no anchor
 	Missing string              // for Incomplete and UnknownRoot: the issuer that was not found, as RFC 4514
 	Pending bool                // an issuer is still being fetched: the same question may have another answer later

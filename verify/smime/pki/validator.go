@@ -33,6 +33,7 @@ const (
 	maxHarvest    = 2048 // intermediates that were met on good paths
 	maxSameName   = 8    // of the same name
 	maxCert       = 64 << 10
+	maxAnswers    = 64 // of caIssuers URLs that are held in memory
 	maxURLs       = 2 // of one certificate and one kind
 	maxURL        = 1024
 	refreshPeriod = 4 * time.Hour // after which a CRL is fetched again although it is still valid
@@ -46,6 +47,8 @@ type Validator struct {
 	paths *generations[[32]byte, cachedPath]
 	ocsp  *generations[[32]byte, ocspAnswer]
 	crls  *crlCache
+
+	answers *generations[string, []byte] // of caIssuers URLs
 
 	flights singleflight.Group
 	ctx     context.Context // of what goes on in the background
@@ -71,6 +74,7 @@ func New(store *Store, o Options) *Validator {
 		paths:   newGenerations[[32]byte, cachedPath](withDefault(o.CachedPath, defaultPaths)),
 		ocsp:    newGenerations[[32]byte, ocspAnswer](withDefault(o.CachedPath, defaultPaths)),
 		crls:    newCRLCache(withDefault(o.CachedCRL, defaultCRLEntries)),
+		answers: newGenerations[string, []byte](maxAnswers),
 		learned: map[string][]*x509.Certificate{},
 		hosts:   map[string]bool{},
 	}
@@ -152,13 +156,15 @@ func (v *Validator) land() {
 	v.landed.Done()
 }
 
-// fetchIssuers fetches the issuers of certificates from where they point to (RFC 5280 Section 4.2.2.1), and says whether
-// one may still come.
-func (v *Validator) fetchIssuers(ctx context.Context, of []*x509.Certificate, at time.Time) (found []*x509.Certificate, pending bool) {
-	ctx, cancel := context.WithTimeout(ctx, v.o.Budget)
-	defer cancel()
+// fetchIssuers fetches the issuers of certificates from where they point to (RFC 5280 Section 4.2.2.1), but for URLs that
+// were tried, and says whether one may still come.
+func (v *Validator) fetchIssuers(ctx context.Context, of []*x509.Certificate, at time.Time, tried map[string]bool) (found []*x509.Certificate, pending bool) {
 	for _, c := range of[:min(len(of), maxFetches)] {
 		for _, u := range v.usable(c.IssuingCertificateURL) {
+			if tried[u] {
+				continue
+			}
+			tried[u] = true
 			certs, err := v.issuersAt(ctx, u, c, at)
 			pending = pending || errors.Is(err, errLater)
 			if found = append(found, certs...); len(certs) > 0 {
@@ -172,23 +178,34 @@ func (v *Validator) fetchIssuers(ctx context.Context, of []*x509.Certificate, at
 // issuersAt returns the certificates at a URL that signed c.
 func (v *Validator) issuersAt(ctx context.Context, u string, c *x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
 	key := "aia " + u
-	if certs := issuersOf(c, v.cached(key)); slices.ContainsFunc(certs, func(i *x509.Certificate) bool { return !at.After(i.NotAfter) }) {
+	if certs := issuersOf(c, v.answered(key)); slices.ContainsFunc(certs, func(i *x509.Certificate) bool { return !at.After(i.NotAfter) }) {
 		return certs, nil
 	}
 	if v.o.Fetcher == nil {
 		return nil, errors.New("pki: nothing is fetched")
 	}
 	data, err := v.fly(ctx, key, func(ctx context.Context) (any, error) {
-		return v.o.Fetcher.Fetch(ctx, u, maxCert)
+		data, err := v.o.Fetcher.Fetch(ctx, u, maxCert)
+		if err == nil && len(issuersOf(c, data)) > 0 {
+			v.answers.put(key, data)
+			if v.o.Cache != nil {
+				v.o.Cache.Put(key, data)
+			}
+		}
+		return data, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	certs := issuersOf(c, data.([]byte))
-	if len(certs) > 0 && v.o.Cache != nil {
-		v.o.Cache.Put(key, data.([]byte))
+	return issuersOf(c, data.([]byte)), nil
+}
+
+// answered returns what a URL answered before.
+func (v *Validator) answered(key string) []byte {
+	if data, ok := v.answers.get(key); ok {
+		return data
 	}
-	return certs, nil
+	return v.cached(key)
 }
 
 // issuersOf returns those certificates of an answer that signed c and are no roots.

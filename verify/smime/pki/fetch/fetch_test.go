@@ -2,8 +2,14 @@ package fetch
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -260,4 +266,82 @@ func onDisk(t *testing.T, path string) (total int64) {
 		total += info.Size()
 	}
 	return total
+}
+
+// TestValidator has a Validator fetch an issuer and two CRLs through a Client into a Dir, and start again with the Dir only.
+func TestValidator(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	newKey := func() *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	issue := func(template, parent *x509.Certificate, public, key *ecdsa.PrivateKey) *x509.Certificate {
+		template.NotBefore, template.NotAfter, template.BasicConstraintsValid = now.AddDate(0, -1, 0), now.AddDate(0, 1, 0), true
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, public.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	list := func(by *x509.Certificate, key *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.AddDate(0, 0, 7)}, by, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	const usage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	rootKey, middleKey := newKey(), newKey()
+	rootTemplate := &x509.Certificate{Subject: pkix.Name{CommonName: "Root"}, SerialNumber: big.NewInt(1), IsCA: true, KeyUsage: usage}
+	root := issue(rootTemplate, rootTemplate, rootKey, rootKey)
+	middle := issue(&x509.Certificate{Subject: pkix.Name{CommonName: "M"}, SerialNumber: big.NewInt(2), IsCA: true, KeyUsage: usage, CRLDistributionPoints: []string{"http://ca.example/root.crl"}}, root, middleKey, rootKey)
+	leaf := issue(&x509.Certificate{Subject: pkix.Name{CommonName: "A"}, SerialNumber: big.NewInt(3), EmailAddresses: []string{"a@example.com"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+		IssuingCertificateURL: []string{"http://ca.example/m.cer"}, CRLDistributionPoints: []string{"http://ca.example/m.crl"}}, middle, newKey(), middleKey)
+
+	pages := map[string][]byte{"/m.cer": middle.Raw, "/m.crl": list(middle, middleKey), "/root.crl": list(root, rootKey)}
+	var asked atomic.Int32
+	base := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Write(pages[r.URL.Path])
+	})
+	client := New(Options{AllowLoopback: true})
+	defer client.Close()
+	path := t.TempDir()
+	for _, want := range []int32{3, 3} {
+		dir, err := OpenDir(path, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &pki.Store{}
+		s.AddAnchor(&pki.Anchor{Certificate: root, Public: true})
+		v := pki.New(s, pki.Options{Fetcher: elsewhere{client, base}, Cache: dir, Hosts: []string{"ca.example"}})
+		r := v.Path(context.Background(), pki.Query{Leaf: leaf, At: now, Fetch: true})
+		if r.Trust != pki.Public {
+			t.Fatalf("%s %s", r.Trust, r.Reason)
+		}
+		if got := v.Revocation(context.Background(), pki.RevocationQuery{Path: r.Path, At: now, Fetch: true}); got.Status != pki.Valid {
+			t.Errorf("%s %s", got.Status, got.Reason)
+		}
+		v.Close()
+		if asked.Load() != want {
+			t.Errorf("%d requests, want %d", asked.Load(), want)
+		}
+	}
+}
+
+// elsewhere sends what is for http://ca.example to a server of the test.
+type elsewhere struct {
+	client *Client
+	base   string
+}
+
+func (e elsewhere) Fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
+	return e.client.Fetch(ctx, strings.Replace(url, "http://ca.example", e.base, 1), limit)
 }
