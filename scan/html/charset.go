@@ -65,10 +65,39 @@ func read(src []byte, declared string) reading {
 			name = "utf-8" // the Encoding Standard: markup that could be read is not UTF-16
 		}
 	}
+	if name == "" && hasSwallowedEscape(src) {
+		return reading{src: decodeCharset(src, name), utf8: true, convert: true, odd: true, charset: "utf-8"}
+	}
 	if transparent(name) {
 		return reading{src: src, utf8: name == "utf-8" || name == "utf8", charset: name}
 	}
 	return reading{src: decodeCharset(src, name), utf8: true, convert: true, odd: true, charset: "utf-8"}
+}
+
+// hasSwallowedEscape says whether a backslash stands behind an octet above 127. Browsers guess the charset of a document
+// that declares none, and in Shift_JIS, GBK and Big5 such a backslash is the second half of a character: a string of CSS
+// then ends elsewhere. Nothing else that has a meaning in HTML or CSS can be a second half.
+func hasSwallowedEscape(src []byte) bool {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(src[i:], '\\')
+		if n < 0 {
+			return false
+		}
+		if i += n; i > 0 && src[i-1] >= 0x80 {
+			return true
+		}
+	}
+}
+
+// withoutNewMark puts a line end in front of a document that begins with a byte order mark since something was taken out in
+// front of it: it would be read in another charset.
+func withoutNewMark(out, src []byte) []byte {
+	for _, mark := range []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"} {
+		if bytes.HasPrefix(out, []byte(mark)) && !bytes.HasPrefix(src, []byte(mark)) {
+			return append([]byte("\n"), out...)
+		}
+	}
+	return out
 }
 
 // metaCharset returns the charset that a <meta> in the first octets declares, in lower case, "" if none does. It looks

@@ -36,7 +36,7 @@ func (c *cleaner) clean(src []byte) Result {
 		c.both(kFallback, []byte(fallback))
 	}
 	if changed || controls || doc.convert {
-		r.Output, r.Changed = out, true
+		r.Output, r.Changed = withoutNewMark(out, src), true
 	}
 	if doc.convert || fallback != NoFallback {
 		r.Charset = "utf-8"

@@ -206,6 +206,9 @@ func withoutTags(css []byte) []byte {
 	out := append(make([]byte, 0, len(css)+16), css[:i]...)
 	for ; i < len(css); i++ {
 		if css[i] == '<' && (i+1 >= len(css) || bytes.IndexByte([]byte("= \t0123456789"), css[i+1]) < 0) {
+			if i > 0 && css[i-1] >= 0x80 {
+				out = append(out, ' ') // see hasSwallowedEscape
+			}
 			out = append(out, `\3c `...)
 			continue
 		}

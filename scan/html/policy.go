@@ -249,7 +249,7 @@ func (p *policy) role(element, name []byte) attrRole {
 		"language", "leftmargin", "link", "loading", "marginheight", "marginwidth", "noshade", "nowrap", "open", "prefix", "property",
 		"referrerpolicy", "reversed", "rightmargin", "rows", "rules", "scheme", "scope", "shape", "sizes", "span", "spellcheck", "start",
 		"summary", "tabindex", "text", "topmargin", "translate", "typeof", "unselectable", "usemap", "value", "version", "vlink", "vocab",
-		"vspace", "contenteditable", "editable", "contextmenu", "mc", "cellspan", "data", "wrap", "_moz_dirty":
+		"vspace", "contenteditable", "editable", "contextmenu", "mc", "cellspan", "wrap", "_moz_dirty":
 		return rolePlain
 	case "http-equiv":
 		if string(element) == "meta" {
