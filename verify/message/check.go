@@ -131,19 +131,23 @@ func (c *contentCheck) quotedPrintable(d *defects, p *Part, text []byte, complet
 	}
 }
 
-// hasHigh reports whether text has octets above 127.
+// hasHigh reports whether text has octets above 127. It looks at eight at a time, the last eight once more.
 func hasHigh(text []byte) bool {
-	for ; len(text) >= 8; text = text[8:] {
-		if binary.LittleEndian.Uint64(text)&0x8080808080808080 != 0 {
-			return true
+	const highs = 0x8080808080808080
+	n := len(text)
+	if n < 8 {
+		for _, c := range text {
+			if c >= 0x80 {
+				return true
+			}
 		}
+		return false
 	}
-	for _, c := range text {
-		if c >= 0x80 {
-			return true
-		}
+	all := binary.LittleEndian.Uint64(text[n-8 : n])
+	for i := 0; i+8 <= n; i += 8 {
+		all |= binary.LittleEndian.Uint64(text[i : i+8])
 	}
-	return false
+	return all&highs != 0
 }
 
 // inline looks for encodings that are older than MIME and that mail programs still show as attachments.

@@ -46,7 +46,7 @@ func (d *defects) describe(p *Part, fallback string, parameters int) {
 			d.single(&disposition, f, p.Section)
 		case sameName(f.Name, "MIME-Version"):
 			version = true
-		case !isPlainName(f.Name) && looksLikeMIMEName(f.Name):
+		case looksLikeMIMEName(f.Name) && !isPlainName(f.Name):
 			d.add(MIMEFieldName, p.Section, quote(f.Name))
 		}
 	}

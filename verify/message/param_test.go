@@ -38,6 +38,10 @@ func TestContentType(t *testing.T) {
 		{"multipart/mixed\r\n ; boundary=a", "multipart/mixed", "map[boundary:a]", ""},
 		{"multipart/\r\n mixed; boundary=a", "multipart/mixed", "map[boundary:a]", "mime.field.folded"},
 		{"multipart/mixed; boundary=\"a\r\n b\"", "multipart/mixed", "map[boundary:a b]", "mime.field.folded"},
+		{"multipart/mixed; boundary= a", "multipart/mixed", "map[boundary:a]", "mime.param.blank"},
+		{"multipart/mixed; boundary =\"a\"", "multipart/mixed", "map[boundary:a]", "mime.param.blank"},
+		{"multipart/mixed; boundary=a ; x=y", "multipart/mixed", "map[boundary:a x:y]", "mime.param.blank"},
+		{"multipart/mixed; boundary=\"a\" ; x = y", "multipart/mixed", "map[boundary:a x:y]", ""},
 		// What package mime of the standard library gives up on.
 		{"multipart/mixed; boundary=a; boundary=b", "multipart/mixed", "map[boundary:a]", "mime.param.duplicate"},
 		{"multipart/mixed; boundary=a; BOUNDARY=\"a\"", "multipart/mixed", "map[boundary:a]", "mime.param.repeated"},

@@ -133,6 +133,8 @@ func TestTree(t *testing.T) {
 		{"field in preamble", "multipart/mixed; boundary=b", "Content-Type: text/html\r\n\r\n--b\r\n\r\n--b--", "=multipart/mixed[1=text/plain]", ":mime.preamble.field"},
 		{"field in epilogue", "multipart/mixed; boundary=b", "--b\r\n\r\n--b--\r\ncontent-disposition : x", "=multipart/mixed[1=text/plain]", ":mime.epilogue.field"},
 		{"field in body", "multipart/mixed; boundary=b", "--b\r\n\r\n\r\nContent-Transfer-Encoding: base64\r\n\r\n--b--", "=multipart/mixed[1=text/plain]", "1:mime.body.field"},
+		{"indented field in body", "multipart/mixed; boundary=b", "--b\r\n\r\n Content-Type: text/html\r\n\r\n--b--", "=multipart/mixed[1=text/plain]", "1:mime.body.field"},
+		{"name that passes for a MIME field", "multipart/mixed; boundary=b", "--b\r\nContent-Transfe(r-Encoding: base64\r\nContent_Type: x\r\nX(y: z\r\n\r\n--b--", "=multipart/mixed[1=text/plain]", "1:mime.field.name"},
 		{"no empty line in front of a delimiter", "multipart/mixed; boundary=b", "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n--c\r\n\r\na\r\n--c--\r\n--b--",
 			"=multipart/mixed[1=multipart/mixed[1.1=text/plain]]", "1:header.no-colon"},
 		{"header only", "multipart/mixed; boundary=b", "--b\r\nContent-Type: text/html\r\n--b--", "=multipart/mixed[1=text/html]", "1:header.unended"},
