@@ -169,6 +169,7 @@ func (a *app) explain() *cobra.Command {
 	c.Flags().String("authserv-id", "", "authserv-`ID`, instead of identity.authserv_id")
 	ruleDirs := c.Flags().StringArray("rules", nil, "decide by the rules in `DIR` and those that come with Assay, instead of the rules of the\nconfiguration; may be given several times")
 	colour := c.Flags().String("color", "auto", "colours in the report: auto, always or never")
+	showFacts := c.Flags().Bool("facts", false, "also print every fact that rules could see")
 	output := c.Flags().StringP("output", "o", "", "write the message as it would be delivered to `FILE`; with - it goes to standard "+
 		"output\nand the report to standard error")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -193,7 +194,7 @@ func (a *app) explain() *cobra.Command {
 			return err
 		}
 		defer m.Close()
-		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, colours: colours, file: *output, lf: !crlf})
+		return a.explainMessage(c.Context(), st, m, explainOutput{json: s.json, facts: *showFacts, colours: colours, file: *output, lf: !crlf})
 	}
 	return c
 }
@@ -201,6 +202,7 @@ func (a *app) explain() *cobra.Command {
 // explainOutput says what "explain" writes.
 type explainOutput struct {
 	json    bool
+	facts   bool
 	colours bool
 	file    string // "" for no message
 	lf      bool   // lines of the message end in LF, as in the file that was read
@@ -223,7 +225,10 @@ func (a *app) explainMessage(ctx context.Context, st *stage, m *message.Message,
 	if out.json {
 		err = encode(w, r)
 	} else {
-		err = r.Text(w, out.colours)
+		if err = r.Text(w, out.colours); err == nil && out.facts && o.Facts != nil {
+			fmt.Fprintf(w, "\nFacts\n")
+			err = o.Facts.Dump().WriteText(w)
+		}
 	}
 	if err != nil || out.file == "" {
 		return err

@@ -322,7 +322,7 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 	if fresh {
 		time.AfterFunc(grace, func() { _ = last.resolver.Close() })
 	}
-	d.log.Info("configuration reloaded", "who", who, "changed", strings.Join(config.Changed(last.config, loaded.Config), ","))
+	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","), "who", who)
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
 		d.log.Warn("these settings take effect only after a restart", "keys", strings.Join(late, ","))
 	}

@@ -68,6 +68,7 @@ type service struct {
 	address string // of the milter
 	metrics string // base URL
 	config  string // file name
+	environ []string
 	stop    context.CancelFunc
 	exit    chan int
 }
@@ -83,8 +84,14 @@ func serve(t *testing.T, lines string, environ ...string) *service {
 	dns := dnstest.New(t, testZone, dnstest.Options{})
 	s := &service{log: &journal{wrote: make(chan struct{}, 1)}, config: filepath.Join(t.TempDir(), "assay.yaml"), exit: make(chan int, 1)}
 	s.configure(t, fmt.Sprintf("format: 1\nresolver: {servers: [%q]}\n%s", dns.Addr(), lines))
-	a := &app{in: strings.NewReader(""), out: io.Discard, err: s.log, now: time.Now, environ: append(environ,
-		"ASSAY__LISTEN__MILTER=inet:127.0.0.1:0", "ASSAY__LISTEN__METRICS=127.0.0.1:0")}
+	state, err := os.MkdirTemp("", "as") // not t.TempDir: the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(state) })
+	s.environ = append(environ, "ASSAY__LISTEN__MILTER=inet:127.0.0.1:0", "ASSAY__LISTEN__METRICS=127.0.0.1:0",
+		"ASSAY__RULES__STATE="+filepath.Join(state, "rules"), "ASSAY__LISTEN__CONTROL="+filepath.Join(state, "control.sock"))
+	a := &app{in: strings.NewReader(""), out: io.Discard, err: s.log, now: time.Now, environ: s.environ}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go func() { s.exit <- a.run(ctx, []string{"serve", "--config", s.config}) }()

@@ -31,25 +31,25 @@ const Version = 1
 
 // A Report is everything that was found out and decided about one message.
 type Report struct {
-	Version   int           `json:"version"`
-	Envelope  Envelope      `json:"envelope"`
-	Size      int64         `json:"size"`
-	Parts     int           `json:"parts"`
-	Results   Results       `json:"results"`
-	Findings  []Finding     `json:"findings"`
-	Defects   []Defect      `json:"defects"`
-	Decision  Decision      `json:"decision"`
-	Plan      []Op          `json:"plan"`
-	Headers   []Header      `json:"headers"`
-	Removed   []Removed     `json:"removed"`
-	Amendment Amendment     `json:"amendment"`
-	Traces    []rules.Trace `json:"traces"`
-	Facts     any           `json:"facts"`
-	Diff      string        `json:"diff"`
-	DNS       []Question    `json:"dns"`
-	Faults    []Fault       `json:"faults"`
-	ElapsedMS float64       `json:"elapsed_ms"`
-	Failure   string        `json:"failure"`
+	Version   int        `json:"version"`
+	Envelope  Envelope   `json:"envelope"`
+	Size      int64      `json:"size"`
+	Parts     int        `json:"parts"`
+	Results   Results    `json:"results"`
+	Findings  []Finding  `json:"findings"`
+	Defects   []Defect   `json:"defects"`
+	Decision  Decision   `json:"decision"`
+	Plan      []Op       `json:"plan"`
+	Headers   []Header   `json:"headers"`
+	Removed   []Removed  `json:"removed"`
+	Amendment Amendment  `json:"amendment"`
+	Traces    []Trace    `json:"traces"`
+	Facts     any        `json:"facts"`
+	Diff      string     `json:"diff"`
+	DNS       []Question `json:"dns"`
+	Faults    []Fault    `json:"faults"`
+	ElapsedMS float64    `json:"elapsed_ms"`
+	Failure   string     `json:"failure"`
 }
 
 // An Envelope is what SMTP said about the message.
@@ -205,7 +205,7 @@ type Decision struct {
 	Reply       string            `json:"reply"`
 	Reason      string            `json:"reason"`
 	Trust       string            `json:"trust"`
-	Rules       []rules.Match     `json:"rules"`
+	Rules       []Match           `json:"rules"`
 	Exempt      []rules.Exemption `json:"exempt"`
 	Errors      []rules.Failure   `json:"errors"`
 	Tags        []string          `json:"tags"`
@@ -255,9 +255,9 @@ type Fault struct {
 	Cause string `json:"cause"`
 }
 
-// New returns the report of an outcome.
+// New returns the report of an outcome, whose message is still open.
 func New(o *filter.Outcome) Report {
-	return Report{
+	r := Report{
 		Version: Version, Envelope: NewEnvelope(&o.Envelope), Size: o.Size, Parts: o.Parts,
 		Results:   NewResults(o.Results),
 		Findings:  each(o.Report.Findings, newFinding),
@@ -267,12 +267,16 @@ func New(o *filter.Outcome) Report {
 		Headers:   each(o.Headers, func(h rules.HeaderField) Header { return Header(h) }),
 		Removed:   newRemoved(o),
 		Amendment: newAmendment(o.Amendment),
-		Traces:    present(o.Traces),
+		Traces:    each(o.Traces, newTrace),
 		DNS:       NewQuestions(o.Questions),
 		Faults:    each(o.Results.Faults, func(f verify.Fault) Fault { return Fault{f.Check, f.Cause} }),
 		ElapsedMS: milliseconds(o.Elapsed),
 		Failure:   o.Failure,
 	}
+	if o.Facts != nil {
+		r.Facts = o.Facts.Dump()
+	}
+	return r
 }
 
 func newFinding(f scan.Finding) Finding {
@@ -376,7 +380,7 @@ func NewQuestions(qs []dns.Question) []Question {
 // newDecision returns the report of the decision; the reply is what the client is told.
 func newDecision(o *filter.Outcome) Decision {
 	return Decision{Disposition: o.Decision.Disposition.String(), Reply: strings.ReplaceAll(o.Plan.Text(), "\r\n", "\n"),
-		Reason: o.Decision.Reason, Trust: string(o.Decision.Trust), Rules: present(o.Decision.Rules),
+		Reason: o.Decision.Reason, Trust: string(o.Decision.Trust), Rules: each(o.Decision.Rules, newMatch),
 		Exempt: present(o.Decision.Exempt), Errors: present(o.Decision.Errors), Tags: present(o.Decision.Tags), Notes: present(o.Decision.Notes),
 		Notify: each(o.Decision.Notify, func(n rules.Notification) string { return n.Channel }), Set: o.Decision.Set}
 }

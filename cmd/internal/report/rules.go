@@ -45,6 +45,60 @@ func newAmendment(a filter.Amendment) Amendment {
 	return out
 }
 
+// A Match is one rule that fired, or would have in the mode monitor.
+type Match struct {
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"`
+	Enforced bool   `json:"enforced"`
+	Asked    string `json:"asked"`
+}
+
+// A Trace says how one rule ended, and why.
+type Trace struct {
+	Rule       string           `json:"rule"`
+	Title      string           `json:"title"`
+	Mode       string           `json:"mode"`
+	Severity   string           `json:"severity"`
+	File       string           `json:"file"`
+	Line       int              `json:"line"`
+	Outcome    string           `json:"outcome"`
+	Condition  string           `json:"condition"`
+	Values     []Value          `json:"values"`
+	Exceptions []ExceptionTrace `json:"exceptions"`
+	Asked      []string         `json:"asked"`
+	Error      string           `json:"error"`
+}
+
+// A Value is one sub-expression and its value.
+type Value struct {
+	Expr  string `json:"expr"`
+	Text  string `json:"text"`
+	Depth int    `json:"depth"`
+}
+
+// An ExceptionTrace says why an exception applied or did not.
+type ExceptionTrace struct {
+	ID      string `json:"id"`
+	Applied bool   `json:"applied"`
+	Why     string `json:"why"`
+}
+
+// newTrace returns the report of a trace.
+func newTrace(t rules.Trace) Trace {
+	return Trace{
+		Rule: t.Rule, Title: t.Title, Mode: string(t.Mode), Severity: string(t.Severity), File: t.File, Line: t.Line,
+		Outcome: string(t.Outcome), Condition: t.Condition, Asked: present(t.Asked), Error: t.Error,
+		Values:     each(t.Values, func(v rules.Value) Value { return Value(v) }),
+		Exceptions: each(t.Exceptions, func(e rules.ExceptionTrace) ExceptionTrace { return ExceptionTrace(e) }),
+	}
+}
+
+// newMatch returns the report of a rule that fired.
+func newMatch(m rules.Match) Match {
+	return Match{ID: m.ID, Title: m.Title, Severity: string(m.Severity), Enforced: m.Enforced, Asked: m.Asked.String()}
+}
+
 // A colour is an escape sequence of terminals.
 type colour string
 
@@ -64,7 +118,7 @@ func (p *printer) paint(c colour, text string) string {
 }
 
 // traces writes every rule: how it ended, and the values that decided.
-func (p *printer) traces(traces []rules.Trace) {
+func (p *printer) traces(traces []Trace) {
 	if len(traces) == 0 {
 		return
 	}
@@ -75,9 +129,9 @@ func (p *printer) traces(traces []rules.Trace) {
 }
 
 // trace writes one rule.
-func (p *printer) trace(t rules.Trace) {
+func (p *printer) trace(t Trace) {
 	outcome := fmt.Sprintf("%-9s", t.Outcome)
-	switch t.Outcome {
+	switch rules.Outcome(t.Outcome) {
 	case rules.Fired, rules.Failed:
 		outcome = p.paint(red, outcome)
 	case rules.Monitored, rules.Excepted:
@@ -86,7 +140,7 @@ func (p *printer) trace(t rules.Trace) {
 		outcome = p.paint(grey, outcome)
 	}
 	p.line("  %s %s: %s", outcome, printable(t.Rule), printable(t.Title))
-	if t.Outcome == rules.Inactive {
+	if t.Outcome == string(rules.Inactive) {
 		return
 	}
 	for _, v := range t.Values {
@@ -99,7 +153,7 @@ func (p *printer) trace(t rules.Trace) {
 		}
 		p.line("            exception %s %s: %s", printable(e.ID), word, printable(e.Why))
 	}
-	if t.Outcome == rules.Fired || t.Outcome == rules.Monitored {
+	if t.Outcome == string(rules.Fired) || t.Outcome == string(rules.Monitored) {
 		for _, a := range t.Asked {
 			p.line("            asks: %s", printable(a))
 		}
