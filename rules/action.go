@@ -167,6 +167,7 @@ func (l *loader) loadRemoval(it item, a *actions) {
 		return // its condition was refused
 	}
 	s := snippetOf(where)
+	s.scope = scope{"a": "objects[]"}
 	if l.compiler.compile(s, l.compiler.attachment, condition) == nil {
 		return
 	}
@@ -176,7 +177,7 @@ func (l *loader) loadRemoval(it item, a *actions) {
 	for i := range places {
 		places[i] = s.place(0)
 	}
-	whole := snippet{s.d, head + s.text + "\n" + tail, append(places, s.places...)}
+	whole := snippet{d: s.d, text: head + s.text + "\n" + tail, places: append(places, s.places...)}
 	f := l.compiler.compile(whole, l.compiler.env, listOfObjects)
 	if f == nil {
 		return

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,9 +58,7 @@ rules:
 	all := templates()
 	for i := range 1000 {
 		condition := all[i%len(all)]
-		if strings.Contains(condition, "%d") {
-			condition = fmt.Sprintf(condition, i)
-		}
+		condition = strings.ReplaceAll(condition, "%d", strconv.Itoa(i))
 		fmt.Fprintf(&b, "  - id: rule-%d\n    title: Rule number %d\n    severity: medium\n    mode: enforce\n    when: |\n      %s\n    then: {note: \"seen from ${from.domain}\"}\n", i, i, condition)
 	}
 	return fstest.MapFS{"10-thousand.yaml": {Data: []byte(b.String())}}

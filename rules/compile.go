@@ -20,6 +20,7 @@ type snippet struct {
 	d      *document
 	text   string
 	places []place // of each character, and behind the last one
+	scope  scope   // of the whole expression
 }
 
 // snippetOf returns the expression that a scalar holds.
@@ -208,6 +209,9 @@ const (
 // EstimateSize implements cost.Estimator.
 func (z sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	path := strings.Join(node.Path(), ".")
+	if below, ok := strings.CutPrefix(path, "a."); ok {
+		path = "objects.@items." + below // the variable of remove_attachments
+	}
 	low, high := facts.SizeHint(path)
 	if high == 0 {
 		if !z.hostile && node.Type() != nil && node.Type().Kind() == types.StringKind && node.ComputedSize() == nil {
@@ -236,8 +240,8 @@ func (c *compiler) inspect(s snippet, f *formula) bool {
 	in := &inspection{compiler: c, snippet: s, formula: f, ok: true,
 		macros: map[string]bool{}, lists: map[string]bool{}, facts: map[string]bool{}, guarded: map[string]bool{}}
 	root := f.checked.NativeRep().Expr()
-	visit(root, scope{}, 0, in.guard)
-	visit(root, scope{}, 0, in.look)
+	visit(root, s.scope, 0, in.guard)
+	visit(root, s.scope, 0, in.look)
 	f.macros, f.lists = slices.Sorted(maps.Keys(in.macros)), slices.Sorted(maps.Keys(in.lists))
 	f.facts = slices.Sorted(maps.Keys(in.facts))
 	return in.ok

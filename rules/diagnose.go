@@ -78,7 +78,7 @@ type diagnosis struct {
 // reportTypes reports every error of the type checker in plain words.
 func (c *compiler) reportTypes(s snippet, parsed *cel.Ast, issues *cel.Issues) {
 	d := &diagnosis{compiler: c, snippet: s, parsed: parsed, nodes: map[int64]ast.Expr{}, parents: map[int64]ast.Expr{}, scopes: map[int64]scope{}}
-	visit(parsed.NativeRep().Expr(), scope{}, 0, func(e ast.Expr, in scope, _ int) {
+	visit(parsed.NativeRep().Expr(), s.scope, 0, func(e ast.Expr, in scope, _ int) {
 		d.nodes[e.ID()], d.scopes[e.ID()] = e, in
 		for _, child := range children(e) {
 			d.parents[child.ID()] = e
@@ -155,6 +155,13 @@ func (d *diagnosis) undeclared(e ast.Expr, m []string) string {
 		return d.unknownFunction(e, name)
 	}
 	name, rest, _ := strings.Cut(name, ".")
+	if e != nil {
+		for variable, path := range d.scopes[e.ID()] {
+			if path != "" && slices.Contains(d.catalog.children[path], name) {
+				return fmt.Sprintf("there is no fact or macro %q (did you mean \"%s.%s\"?)", clip(name), variable, name)
+			}
+		}
+	}
 	switch home := d.catalog.home(name); {
 	case d.lists[name] != nil:
 		return fmt.Sprintf("%q is a list, not a fact: write listed(%q, value)", name, name)

@@ -39,7 +39,7 @@ func (c *compiler) parseText(s snippet, from int) (textParts, bool) {
 				s.report(i, "this ${ is never closed: write } behind the expression, or $${ for the characters themselves")
 				return t, false
 			}
-			inner := snippet{s.d, string(runes[i+2 : end]), s.places[i+2 : end+1]}
+			inner := snippet{d: s.d, text: string(runes[i+2 : end]), places: s.places[i+2 : end+1]}
 			formula := c.embedded(inner)
 			ok = ok && formula != nil
 			t.parts = append(t.parts, textPart{fixed: fixed}, textPart{formula: formula})

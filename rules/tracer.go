@@ -197,15 +197,35 @@ func celText(v ref.Val) string {
 	case types.Timestamp:
 		text = v.UTC().Format(time.RFC3339)
 	default:
-		if native := v.Value(); reflect.ValueOf(native).Kind() == reflect.Struct {
-			return "{...}"
-		}
-		text = fmt.Sprint(v.Value())
+		text = nativeText(v.Value())
 	}
 	if runes := []rune(text); len(runes) > maxShownText {
 		return string(runes[:maxShownText]) + "..."
 	}
 	return text
+}
+
+// nativeText writes a fact that has facts of its own by the one that people know it by.
+func nativeText(native any) string {
+	switch v := native.(type) {
+	case facts.Object:
+		return strconv.Quote(v.Name)
+	case facts.URL:
+		return strconv.Quote(v.Href)
+	case facts.Mailbox:
+		return strconv.Quote(v.Email)
+	case facts.Path:
+		return strconv.Quote(v.Email)
+	case facts.Signature:
+		return strconv.Quote(v.Domain + " " + v.Result)
+	case facts.Finding:
+		return strconv.Quote(v.Kind)
+	}
+	switch v := reflect.ValueOf(native); v.Kind() {
+	case reflect.Struct, reflect.Pointer, reflect.Map:
+		return "{...}"
+	}
+	return fmt.Sprint(native)
 }
 
 // listText writes a list.
