@@ -19,13 +19,16 @@ func parseCertificate(element []byte, tag cbasn1.Tag) Certificate {
 	return c
 }
 
-// Matches reports whether id names the certificate c.
+// Matches reports whether id names the certificate c, which may be nil.
 func (id SignerID) Matches(c *x509.Certificate) bool {
-	if id.SubjectKeyID != nil {
+	switch {
+	case c == nil:
+		return false
+	case id.SubjectKeyID != nil:
 		return bytes.Equal(id.SubjectKeyID, c.SubjectKeyId)
 	}
 	return id.Serial != nil && c.SerialNumber != nil && id.Serial.Cmp(c.SerialNumber) == 0 &&
-		bytes.Equal(id.Issuer, c.RawIssuer)
+		sameName(id.Issuer, c.RawIssuer)
 }
 
 // matchesRaw reports whether id names a certificate that crypto/x509 does not understand, as far as its octets tell.
@@ -37,7 +40,7 @@ func (id SignerID) matchesRaw(raw []byte) bool {
 	case id.SubjectKeyID != nil:
 		return bytes.Equal(id.SubjectKeyID, c.SubjectKeyID)
 	}
-	return id.Serial != nil && id.Serial.Cmp(c.Serial) == 0 && bytes.Equal(id.Issuer, c.Issuer)
+	return id.Serial != nil && id.Serial.Cmp(c.Serial) == 0 && sameName(id.Issuer, c.Issuer)
 }
 
 // oidSubjectKeyID is id-ce-subjectKeyIdentifier (RFC 5280 Section 4.2.1.2).

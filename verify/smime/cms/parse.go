@@ -235,6 +235,10 @@ func parseSigner(in cryptobyte.String, limits Limits) (s Signer, err error) {
 		return s, fmt.Errorf("%w: %d octets of signed attributes", ErrLimit, len(signed))
 	}
 	if s.signed = signed; s.HasAttributes {
+		if signed.Empty() {
+			// RFC 5652 Section 5.3. Others take the content as signed without attributes then.
+			return s, syntax("signedAttrs, which is empty")
+		}
 		if s.SignedAttributes, err = readAttributes(signed, "signedAttrs", limits); err != nil {
 			return s, err
 		}
@@ -281,11 +285,8 @@ func readIssuerAndSerial(s *cryptobyte.String, id *SignerID) bool {
 	return true
 }
 
-// readAttributes reads the content of signedAttrs or unsignedAttrs, which may not be empty (RFC 5652 Section 5.3).
+// readAttributes reads the content of signedAttrs or unsignedAttrs.
 func readAttributes(in cryptobyte.String, field string, limits Limits) ([]Attribute, error) {
-	if in.Empty() {
-		return nil, syntax(field + ", which is empty")
-	}
 	var attributes []Attribute
 	for !in.Empty() {
 		if len(attributes) == limits.Attributes {

@@ -233,7 +233,7 @@ func TestParseLimits(t *testing.T) {
 
 // TestParseErrors removes and damages every element of an object: what is not understood is an error and no result.
 func TestParseErrors(t *testing.T) {
-	r := recipe{id: identityOf(t, "p256"), digest: "sha256", scheme: oidECKey}
+	r := recipe{id: identityOf(t, "p256"), digest: "sha256", scheme: oidECKey, keyID: true}
 	r.certs = [][]byte{}
 	whole := r.build(t)
 	for n := range whole {

@@ -77,7 +77,7 @@ func (c *check) findCertificates() {
 		}
 	}
 	for _, cert := range c.more {
-		if cert != nil && c.signer.ID.Matches(cert) {
+		if c.signer.ID.Matches(cert) {
 			c.addCandidate(cert)
 		}
 	}

@@ -52,6 +52,8 @@ func TestHonest(t *testing.T) {
 		"plain text":  func(r *recipe) { r.plain, r.detached = true, true },
 		"unsorted":    func(r *recipe) { r.unsorted = "as-sent" },
 		"resorted":    func(r *recipe) { r.unsorted = "as-der" },
+		"unsigned":    func(r *recipe) { r.unsigned = [][]byte{attribute([]int{1, 2, 3}, derNull)} },
+		"no unsigned": func(r *recipe) { r.unsigned = [][]byte{} },
 		"certs twice": func(r *recipe) { r.certs = [][]byte{r.id.cert.Raw, r.id.cert.Raw} },
 	}
 	for name, r := range honest(t) {
@@ -118,6 +120,17 @@ func TestFlags(t *testing.T) {
 				t.Errorf("%v, want intact and the flag %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestEmbedded verifies that a detached signature may carry the text too, if it is the same.
+func TestEmbedded(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		r := recipe{id: identityOf(t, "rsa"), digest: "sha256", scheme: oidRSA, plain: plain}
+		got := verify(t, r.build(t), testText)
+		if got.Integrity != Intact || !slices.Equal(got.Flags, []string{FlagEmbedded}) {
+			t.Errorf("%v", got)
+		}
 	}
 }
 
@@ -188,7 +201,6 @@ func TestAttacks(t *testing.T) {
 			r.plain, r.content, r.rawSigned = true, attributesDER, []byte{0xa0, 0}
 		}, nil, Malformed, "signedAttrs, which is empty"},
 		{"empty attributes", func(r *recipe) { r.rawSigned = []byte{0xa0, 0} }, nil, Malformed, "signedAttrs, which is empty"},
-		{"empty unsigned attributes", func(r *recipe) { r.unsigned = [][]byte{} }, nil, Malformed, "unsignedAttrs, which is empty"},
 		{"content relabelled", func(r *recipe) { r.attributes, r.contentType = standard, []int{1, 2, 3} }, nil,
 			Malformed, "not the type of the content"},
 		{"no attributes, other content", func(r *recipe) { r.plain, r.contentType = true, []int{1, 2, 3} }, nil,
