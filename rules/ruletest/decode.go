@@ -54,10 +54,14 @@ func decodeFile(name, filePath string, text []byte) *testFile {
 	if top == nil {
 		return f
 	}
-	var format *string
+	formatted := false
 	names := map[string]int{}
 	f.fields(top, "a test file", map[string]handler{
-		"format":       f.word(&format, "format", "1"),
+		"format": func(n *yaml.Node) {
+			if formatted = true; n.Kind != yaml.ScalarNode || n.Value != "1" {
+				f.report(n, "this version of Assay reads format 1: write \"format: 1\"")
+			}
+		},
 		"extend_lists": f.extendLists,
 		"tests": func(n *yaml.Node) {
 			if n.Kind != yaml.SequenceNode {
@@ -73,7 +77,7 @@ func decodeFile(name, filePath string, text []byte) *testFile {
 			}
 		},
 	})
-	if format == nil && len(f.problems) == 0 {
+	if !formatted && len(f.problems) == 0 {
 		f.reportAt(1, 1, "the file does not say its format: write \"format: 1\" at its top")
 	}
 	return f
@@ -103,16 +107,21 @@ func (f *testFile) test(n *yaml.Node, dir string, names map[string]int) *test {
 	t := &test{at: place{"", n.Line, n.Column}}
 	before := len(f.problems)
 	var modes *string
-	var name, stated, session, expect *yaml.Node
+	var name, stated, eml, session, expect *yaml.Node
 	keep := func(to **yaml.Node) handler { return func(n *yaml.Node) { *to = n } }
 	f.fields(n, "a test", map[string]handler{
-		"name": keep(&name), "modes": f.word(&modes, "modes", "enforce"), "facts": keep(&stated), "eml": f.file(&t.eml, "eml", dir),
+		"name": keep(&name), "modes": f.word(&modes, "modes", "enforce"), "facts": keep(&stated), "eml": keep(&eml),
 		"dns": f.file(&t.dns, "dns", dir), "session": keep(&session), "now": f.instant(&t.now, "now"), "expect": keep(&expect),
 	})
 	t.enforce = modes != nil
 	if n.Kind == yaml.MappingNode {
 		f.named(t, n, name, names)
-		f.given(t, n, stated, session)
+		if eml != nil {
+			f.file(&t.eml, "eml", dir)(eml)
+		}
+		if eml == nil || t.eml.name != "" {
+			f.given(t, n, stated, session)
+		}
 		f.expected(t, n, expect)
 	}
 	t.broken = len(f.problems) > before

@@ -73,6 +73,7 @@ func (r *runner) file(ctx context.Context, file rules.File) {
 			out.Tests = append(out.Tests, r.test(ctx, f, t))
 		}
 	}
+	out.Mistakes = len(f.problems)
 	for _, t := range out.Tests {
 		r.report.Total++
 		if !t.Passed {

@@ -68,12 +68,15 @@ func (p *printer) file(f FileReport) {
 		}
 	}
 	state := p.paint(green, "ok  ")
-	if failed > 0 {
+	if failed > 0 || f.Mistakes > 0 {
 		state = p.paint(red, "FAIL")
 	}
 	p.printf("%s  %s: %s", state, f.Name, count(len(f.Tests), "test"))
 	if failed > 0 {
 		p.printf(", %d failed", failed)
+	}
+	if f.Mistakes > 0 {
+		p.printf(", %s", count(f.Mistakes, "mistake"))
 	}
 	p.printf("\n")
 }
@@ -118,9 +121,8 @@ func (p *printer) coverage(c Coverage) {
 	if c.Rules == 0 {
 		return
 	}
-	p.printf("\ncoverage: %d of %s fire in a test, %d stay silent in one, %d of %s apply\n",
-		c.Rules-len(c.NeverFired), count(c.Rules, "rule"), c.Rules-len(c.NeverSilent),
-		c.Exceptions-len(c.NeverApplied), count(c.Exceptions, "exception"))
+	p.printf("\ncoverage: rules fired %d of %d, silent %d of %d; exceptions applied %d of %d\n",
+		c.Rules-len(c.NeverFired), c.Rules, c.Rules-len(c.NeverSilent), c.Rules, c.Exceptions-len(c.NeverApplied), c.Exceptions)
 	for _, gap := range []struct {
 		title string
 		ids   []string
@@ -144,7 +146,7 @@ func (p *printer) sum(r *Report) {
 	case r.Failed > 0 || errors > 0:
 		line, color = fmt.Sprintf("%s: %d failed", count(r.Total, "test"), r.Failed), red
 		if errors > 0 {
-			line += fmt.Sprintf("; %s in test files, the tests they stand in were not run", count(errors, "error"))
+			line += fmt.Sprintf("; %s in test files, tests with one were not run", count(errors, "mistake"))
 		}
 	}
 	if r.Stopped {

@@ -44,8 +44,9 @@ type Report struct {
 
 // A FileReport is the outcome of the tests of one file.
 type FileReport struct {
-	Name  string   `json:"name"` // as shown to people
-	Tests []Result `json:"tests"`
+	Name     string   `json:"name"` // as shown to people
+	Tests    []Result `json:"tests"`
+	Mistakes int      `json:"mistakes"` // in the file; tests with a mistake are not run
 }
 
 // A Result is the outcome of one test.
