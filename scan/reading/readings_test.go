@@ -174,10 +174,9 @@ func TestScannerWithoutTime(t *testing.T) {
 	}
 }
 
-// In every mail of the vectors in which a mail program would show the file, a reading has it.
+// In every mail of the vectors in which a mail program would show the file, a reading has it. What lies in archives and
+// documents is for those who open them.
 func TestVectorsEICAR(t *testing.T) {
-	// No program shows it: these need the next mail, a password, or a look into another format, which is the business of
-	// those who open archives and documents.
 	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/mime"), "*.eml"))
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d mails, %v", len(files), err)

@@ -23,9 +23,13 @@ func unpackRTF(data []byte, limit int64) []byte {
 	case rtfUncompressed:
 		return data
 	case rtfCompressed:
-	default:
-		return nil
+		return decompress(data, limit)
 	}
+	return nil
+}
+
+// decompress undoes LZFu.
+func decompress(data []byte, limit int64) []byte {
 	var window [rtfWindow]byte
 	at := copy(window[:], rtfPrefix)
 	var out []byte
