@@ -475,8 +475,21 @@ type crlCache struct {
 
 type heldCRL struct {
 	*crl
-	got  time.Time // when it was fetched, by the clock of the question
-	used uint64
+	retry time.Time // until when it is not fetched again
+	used  uint64
+}
+
+// retryAt returns when a list that was fetched at got is to be fetched again: some hours later, at the latest when it
+// gets out of date, and not at once if a server has no newer one.
+func (c *crl) retryAt(got time.Time) time.Time {
+	retry := got.Add(refreshPeriod)
+	if c.nextUpdate.Before(retry) {
+		retry = c.nextUpdate
+	}
+	if least := got.Add(retryPeriod); retry.Before(least) {
+		return least
+	}
+	return retry
 }
 
 func newCRLCache(limit int) *crlCache { return &crlCache{limit: limit, lists: map[string]*heldCRL{}} }
@@ -496,8 +509,8 @@ func (c *crlCache) get(key string) (*heldCRL, bool) {
 }
 
 // put keeps a list and forgets those that were not asked for longest, if there are too many. A list that is larger than
-// the limit is not kept.
-func (c *crlCache) put(key string, l *crl, got time.Time) {
+// the limit is kept alone, as it would be fetched for every message otherwise.
+func (c *crlCache) put(key string, l *crl, retry time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old, ok := c.lists[key]; ok {
@@ -515,10 +528,7 @@ func (c *crlCache) put(key string, l *crl, got time.Time) {
 		c.entries -= len(c.lists[oldest].entries) + crlOverhead
 		delete(c.lists, oldest)
 	}
-	if cost > c.limit {
-		return
-	}
 	c.clock++
-	c.lists[key] = &heldCRL{l, got, c.clock}
+	c.lists[key] = &heldCRL{l, retry, c.clock}
 	c.entries += cost
 }

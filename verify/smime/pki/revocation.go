@@ -110,7 +110,7 @@ func (n *inquiry) askOwnCRLs(context.Context) (Revocation, bool) {
 				n.failures = append(n.failures, err.Error())
 				continue
 			}
-			n.v.crls.put(key, l, n.q.At)
+			n.v.crls.put(key, l, time.Time{})
 			held = &heldCRL{crl: l}
 		}
 		if r, ok := n.settle(held.status(n.cert, n.q.At, n.v.o.Grace)); ok {
@@ -188,10 +188,10 @@ func (v *Validator) mayFetch(q RevocationQuery) bool { return q.Fetch && v.o.Fet
 func (v *Validator) list(ctx context.Context, u string, issuer *x509.Certificate, q RevocationQuery) (*crl, error) {
 	key := crlKey(u, issuer)
 	held, ok := v.crls.get(key)
-	if ok && held.fresh(q.At) {
+	if ok && q.At.Before(held.retry) {
 		return held.crl, nil
 	}
-	fetched, err := v.fly(ctx, key, func(ctx context.Context) (any, error) {
+	fetched, err := v.fly(ctx, key, q.At, func(ctx context.Context) (any, error) {
 		return v.loadList(ctx, u, key, issuer, q)
 	})
 	switch {
@@ -203,16 +203,11 @@ func (v *Validator) list(ctx context.Context, u string, issuer *x509.Certificate
 	return nil, err
 }
 
-// fresh says whether a list needs no new one: it is valid, and was fetched not long ago.
-func (h *heldCRL) fresh(at time.Time) bool {
-	return h.current(at, 0) == nil && at.Before(h.got.Add(refreshPeriod))
-}
-
-// loadList gets a CRL from the cache if it is fresh there, else from the network, else from the cache as it is.
+// loadList gets a CRL from the cache if it need not be fetched again, else from the network, else from the cache as it is.
 func (v *Validator) loadList(ctx context.Context, u, key string, issuer *x509.Certificate, q RevocationQuery) (any, error) {
 	kept := v.keptList(key, issuer)
-	if kept != nil && (kept.fresh(q.At) || !v.mayFetch(q)) {
-		v.crls.put(key, kept.crl, kept.got)
+	if kept != nil && (q.At.Before(kept.retry) || !v.mayFetch(q)) {
+		v.crls.put(key, kept.crl, kept.retry)
 		return kept.crl, nil
 	}
 	if !v.mayFetch(q) {
@@ -225,11 +220,12 @@ func (v *Validator) loadList(ctx context.Context, u, key string, issuer *x509.Ce
 	}
 	switch {
 	case err != nil && kept != nil:
+		v.crls.put(key, kept.crl, q.At.Add(retryPeriod))
 		return kept.crl, nil
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", u, err)
 	}
-	v.crls.put(key, l, q.At)
+	v.crls.put(key, l, l.retryAt(q.At))
 	if v.o.Cache != nil {
 		v.o.Cache.Put(key, append(binary.BigEndian.AppendUint64(nil, uint64(q.At.Unix())), der...))
 	}
@@ -246,7 +242,7 @@ func (v *Validator) keptList(key string, issuer *x509.Certificate) *heldCRL {
 	if err != nil {
 		return nil
 	}
-	return &heldCRL{crl: l, got: time.Unix(int64(binary.BigEndian.Uint64(data)), 0)}
+	return &heldCRL{crl: l, retry: l.retryAt(time.Unix(int64(binary.BigEndian.Uint64(data)), 0))}
 }
 
 // crlKey identifies a list: two authorities may point to the same URL, but have different keys.
@@ -269,7 +265,7 @@ func (v *Validator) answer(ctx context.Context, u string, cert, issuer *x509.Cer
 	if err != nil {
 		return nil, err
 	}
-	got, err := v.fly(ctx, "ocsp "+full, func(ctx context.Context) (any, error) {
+	got, err := v.fly(ctx, "ocsp "+full, q.At, func(ctx context.Context) (any, error) {
 		der, err := v.o.Fetcher.Fetch(ctx, full, maxOCSP)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u, err)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -504,7 +505,7 @@ func TestRevocationZero(t *testing.T) {
 func TestCRLCacheBounded(t *testing.T) {
 	c := newCRLCache(1000)
 	for i := range 100 {
-		c.put(string(rune('a'+i)), &crl{entries: make([]crlEntry, 100)}, now)
+		c.put(strconv.Itoa(i), &crl{entries: make([]crlEntry, 100)}, now)
 		if c.entries > 1000 {
 			t.Fatalf("%d entries", c.entries)
 		}
@@ -513,8 +514,12 @@ func TestCRLCacheBounded(t *testing.T) {
 		t.Errorf("%d lists", len(c.lists))
 	}
 	c.put("large", &crl{entries: make([]crlEntry, 1000)}, now)
-	if _, ok := c.get("large"); ok {
-		t.Error("kept what is larger than everything")
+	if _, ok := c.get("large"); !ok || len(c.lists) != 1 {
+		t.Errorf("%d lists beside one that is larger than all", len(c.lists))
+	}
+	c.put("small", &crl{}, now)
+	if _, ok := c.get("large"); ok || c.entries != crlOverhead {
+		t.Errorf("%d entries", c.entries)
 	}
 }
 
@@ -698,5 +703,32 @@ done
 		if r := v.Revocation(context.Background(), RevocationQuery{Path: path, At: at, OCSP: [][]byte{read(name + ".ocsp")}}); r.Status != want || r.Source != "ocsp" {
 			t.Errorf("%s by OCSP: %s %s", name, r.Status, r.Reason)
 		}
+	}
+}
+
+// TestRevocationRefetches proves that a server with nothing useful is not asked for every message.
+func TestRevocationRefetches(t *testing.T) {
+	f := revocable(t)
+	for name, list := range map[string][]byte{
+		"out of date":                     listing{by: f.middle, next: now.AddDate(0, 0, -3)}.der(t),
+		"not signed by whom it should be": listing{by: f.middle, key: newKey(t)}.der(t),
+		"absent":                          nil,
+	} {
+		web := newWeb(map[string][]byte{crlURL: list, rootCRL: goodRoot(t, f)})
+		v := New(f.store(true), Options{Fetcher: web, Hosts: []string{"crl.example"}})
+		for i := range 10 {
+			at := now.Add(time.Duration(i) * time.Minute)
+			if r := v.Revocation(context.Background(), RevocationQuery{Path: f.full(), At: at, Fetch: true}); r.Status != Unknown {
+				t.Errorf("%s: %s", name, r.Status)
+			}
+		}
+		if web.count() != 2 {
+			t.Errorf("%s: %d requests", name, web.count())
+		}
+		v.Revocation(context.Background(), RevocationQuery{Path: f.full(), At: now.Add(2 * time.Hour), Fetch: true})
+		if web.count() != 3 {
+			t.Errorf("%s: %d requests two hours later", name, web.count())
+		}
+		v.Close()
 	}
 }

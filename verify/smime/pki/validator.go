@@ -33,11 +33,20 @@ const (
 	maxHarvest    = 2048 // intermediates that were met on good paths
 	maxSameName   = 8    // of the same name
 	maxCert       = 64 << 10
-	maxAnswers    = 64 // of caIssuers URLs that are held in memory
-	maxURLs       = 2 // of one certificate and one kind
+	maxAnswers    = 64   // of caIssuers URLs that are held in memory
+	maxFailures   = 2048 // that are remembered
+	maxURLs       = 2    // of one certificate and one kind
 	maxURL        = 1024
-	refreshPeriod = 4 * time.Hour // after which a CRL is fetched again although it is still valid
+	refreshPeriod = 4 * time.Hour    // after which a CRL is fetched again although it is still valid
+	retryPeriod   = 15 * time.Minute // after which a CRL is fetched again that was out of date
+	failurePeriod = time.Hour        // after which is asked again what failed
 )
+
+// A failure is what came of a fetch, and when.
+type failure struct {
+	at  time.Time
+	err error
+}
 
 // A Validator validates paths and asks for revocation. It is safe for concurrent use. Good paths, intermediates that
 // were on them, the hosts they point to, and CRLs are remembered, all within bounds.
@@ -48,7 +57,8 @@ type Validator struct {
 	ocsp  *generations[[32]byte, ocspAnswer]
 	crls  *crlCache
 
-	answers *generations[string, []byte] // of caIssuers URLs
+	answers *generations[string, []byte]  // of caIssuers URLs
+	failed  *generations[string, failure] // what could not be fetched
 
 	flights singleflight.Group
 	ctx     context.Context // of what goes on in the background
@@ -75,6 +85,7 @@ func New(store *Store, o Options) *Validator {
 		ocsp:    newGenerations[[32]byte, ocspAnswer](withDefault(o.CachedPath, defaultPaths)),
 		crls:    newCRLCache(withDefault(o.CachedCRL, defaultCRLEntries)),
 		answers: newGenerations[string, []byte](maxAnswers),
+		failed:  newGenerations[string, failure](maxFailures),
 		learned: map[string][]*x509.Certificate{},
 		hosts:   map[string]bool{},
 	}
@@ -115,7 +126,11 @@ var errLater = errors.New("pki: still being fetched")
 
 // fly runs f once for all callers that ask for the same key. The caller waits until ctx is done; f goes on for
 // Options.Background and leaves its result in a cache for the next one who asks.
-func (v *Validator) fly(ctx context.Context, key string, f func(context.Context) (any, error)) (any, error) {
+// What failed is not tried again for a while, by the clock of the questions.
+func (v *Validator) fly(ctx context.Context, key string, at time.Time, f func(context.Context) (any, error)) (any, error) {
+	if failed, ok := v.failed.get(key); ok && at.Before(failed.at.Add(failurePeriod)) {
+		return nil, failed.err
+	}
 	result := v.flights.DoChan(key, func() (value any, err error) {
 		if err := v.takeOff(); err != nil {
 			return nil, err
@@ -124,6 +139,9 @@ func (v *Validator) fly(ctx context.Context, key string, f func(context.Context)
 		defer func() {
 			if p := recover(); p != nil { // it would end the process: nobody above recovers here
 				value, err = nil, fmt.Errorf("pki: %s: panic: %v", key, p)
+			}
+			if err != nil && v.ctx.Err() == nil && !errors.Is(err, errNotFetched) {
+				v.failed.put(key, failure{at, err})
 			}
 		}()
 		ctx, cancel := context.WithTimeout(v.ctx, v.o.Background)
@@ -184,15 +202,19 @@ func (v *Validator) issuersAt(ctx context.Context, u string, c *x509.Certificate
 	if v.o.Fetcher == nil {
 		return nil, errors.New("pki: nothing is fetched")
 	}
-	data, err := v.fly(ctx, key, func(ctx context.Context) (any, error) {
+	data, err := v.fly(ctx, key, at, func(ctx context.Context) (any, error) {
 		data, err := v.o.Fetcher.Fetch(ctx, u, maxCert)
-		if err == nil && len(issuersOf(c, data)) > 0 {
-			v.answers.put(key, data)
-			if v.o.Cache != nil {
-				v.o.Cache.Put(key, data)
-			}
+		switch {
+		case err != nil:
+			return nil, err
+		case len(issuersOf(c, data)) == 0:
+			return nil, fmt.Errorf("pki: %s: not the certificate of the issuer", u)
 		}
-		return data, err
+		v.answers.put(key, data)
+		if v.o.Cache != nil {
+			v.o.Cache.Put(key, data)
+		}
+		return data, nil
 	})
 	if err != nil {
 		return nil, err

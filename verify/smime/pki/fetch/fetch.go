@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,7 @@ type Options struct {
 	Parallel  int           // requests under way; 0 means 8
 	Negative  time.Duration // how long a URL that failed is not asked again; 0 means 1 hour
 	UserAgent string        // "" means none
+	Internal  []string      // hosts that may have addresses which are not public: those of the operator's own authorities
 	Now       func() time.Time
 	Resolver  *net.Resolver // nil means net.DefaultResolver
 
@@ -79,11 +81,17 @@ func New(o Options) *Client {
 	}
 	// The address is checked when the connection is made, after the name was resolved: a name that is resolved twice may
 	// have two answers.
-	dialer := &net.Dialer{Timeout: o.Timeout, Resolver: o.Resolver, Control: c.control}
+	guarded := &net.Dialer{Timeout: o.Timeout, Resolver: o.Resolver, Control: c.control}
+	internal := &net.Dialer{Timeout: o.Timeout, Resolver: o.Resolver}
 	c.client = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // not from the environment
-			DialContext:            dialer.DialContext,
+			Proxy: nil, // not from the environment
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if host, _, err := net.SplitHostPort(address); err == nil && c.internal(host) {
+					return internal.DialContext(ctx, network, address)
+				}
+				return guarded.DialContext(ctx, network, address)
+			},
 			ResponseHeaderTimeout:  o.Timeout,
 			IdleConnTimeout:        10 * time.Second,
 			MaxIdleConns:           o.Parallel,
@@ -160,6 +168,11 @@ func (c *Client) control(network, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("%w: address %s", ErrRefused, address)
 	}
 	return nil
+}
+
+// internal says whether the operator named a host as one of his own.
+func (c *Client) internal(host string) bool {
+	return slices.ContainsFunc(c.o.Internal, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // special are the networks of RFC 6890 and its registries that are not globally reachable, or lead to an address that is

@@ -345,3 +345,21 @@ type elsewhere struct {
 func (e elsewhere) Fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
 	return e.client.Fetch(ctx, strings.Replace(url, "http://ca.example", e.base, 1), limit)
 }
+
+// TestFetchInternal proves that a host the operator named may have any address, and no other.
+func TestFetchInternal(t *testing.T) {
+	client := New(Options{Internal: []string{"LOCALHOST"}})
+	defer client.Close()
+	if client.internal("127.0.0.1") || client.internal("") || !client.internal("localhost") {
+		t.Error("the wrong host is internal")
+	}
+	// Whatever listens on port 80 here, or nothing: the address is not refused.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := client.Fetch(ctx, "http://localhost/", 1<<20); errors.Is(err, ErrRefused) {
+		t.Errorf("named: %v", err)
+	}
+	if _, err := client.Fetch(ctx, "http://127.0.0.1/", 1<<20); !errors.Is(err, ErrRefused) {
+		t.Errorf("not named: %v", err)
+	}
+}
