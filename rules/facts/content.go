@@ -45,7 +45,11 @@ func (f *Facts) passages() []passage {
 // for UTF-8, as mail programs do.
 func (f *Facts) decode(p *message.Part, limit int) string {
 	// A character has at most four octets in any charset, and UTF-16 may need four for one of ours.
-	raw, _ := io.ReadAll(io.LimitReader(f.in.Message.Content(p), 4*int64(limit)+4))
+	most := 4*int64(limit) + 4
+	var content bytes.Buffer
+	content.Grow(int(min(p.End-p.BodyOffset, most)) + bytes.MinRead)
+	content.ReadFrom(io.LimitReader(f.in.Message.Content(p), most))
+	raw := content.Bytes()
 	name := p.Params["charset"]
 	if name != "" && !strings.EqualFold(name, "utf-8") && !strings.EqualFold(name, "us-ascii") {
 		if r, err := charset.Reader(name, bytes.NewReader(raw)); err == nil {

@@ -155,7 +155,12 @@ func (r *run) file(p *message.Part, names []name) {
 	}
 	r.count++
 	size, sum, err := r.read(p)
-	o := identify(names, p.MediaType, r.head)
+	claimed := p.MediaType
+	if p.Header.Count("Content-Type") == 0 {
+		claimed = "" // text/plain is a default then, and no claim
+	}
+	o := identify(names, claimed, r.head)
+	o.Declared = p.MediaType
 	o.Section, o.Path, o.Size = p.Section, p.Section, size
 	o.Inline = isInline(p, o.Type)
 	o.State, o.Method = r.state(p, &o, err)

@@ -24,23 +24,32 @@ type Link struct {
 // bounded number of times.
 func Find(text string, max int) []Link {
 	var found []Link
+	end := 0 // of the run of characters that was measured last; what begins inside of it ends there too
 	for i := 0; i < len(text) && len(found) < max; {
 		p := prefixAt(text, i)
 		if p == nil {
 			i++
 			continue
 		}
-		end := i + extent(text[i:])
-		written := trim(text[i:min(end, i+maxURL)])
-		if p.valid(written[min(len(p.text), len(written)):]) {
-			found = append(found, Link{URL: p.add + written, Text: written, Start: i})
-			i = end
+		if i >= end {
+			end = i + extent(text[i:])
+		}
+		rest := i + len(p.text)
+		if rest >= end || !p.valid(text[rest:min(end, rest+maxStart)]) {
+			i = rest
 			continue
 		}
-		i += len(p.text)
+		written := trim(text[i:min(end, i+maxURL)])
+		if len(written) > len(p.text) && p.valid(written[len(p.text):]) {
+			found = append(found, Link{URL: p.add + written, Text: written, Start: i})
+		}
+		i = end
 	}
 	return found
 }
+
+// maxStart bounds how much of an address is looked at to see whether it is one, in octets.
+const maxStart = 400
 
 // A prefix is what an address begins with.
 type prefix struct {
