@@ -93,7 +93,7 @@ func FuzzNames(f *testing.F) {
 func FuzzAnswer(f *testing.F) {
 	root := issue(f, nil, ca("Root"), nil)
 	f.Add(root.Raw)
-	f.Add(tlv(0x30, []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2}, tlv(0xa0, tlv(0x30, []byte{2, 1, 1}, tlv(0x31), tlv(0x30, []byte{6, 1, 0x2a}), tlv(0xa0, root.Raw)))))
+	f.Add(tlv(0x30, []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2}, tlv(0xa0, tlv(0x30, []byte{2, 1, 1}, tlv(0x31), tlv(0x30, []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1}), tlv(0xa0, root.Raw), tlv(0x31)))))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		certs, _ := parseAnswer(data)

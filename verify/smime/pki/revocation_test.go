@@ -531,8 +531,8 @@ func TestAIA(t *testing.T) {
 	leaf := issue(t, lower, with(ee("a@example.com"), func(c *x509.Certificate) {
 		c.IssuingCertificateURL = []string{"https://aia.example/tls", "http://aia.example/lower"}
 	}), nil)
-	signedData, _ := asn1.Marshal(oidSignedData)
-	p7c := tlv(0x30, signedData, tlv(0xa0, tlv(0x30, []byte{2, 1, 1}, tlv(0x31), tlv(0x30, []byte{6, 1, 0x2a}), tlv(0xa0, root.Raw, lower.Raw), tlv(0x31))))
+	signedData, _ := asn1.Marshal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2})
+	p7c := tlv(0x30, signedData, tlv(0xa0, tlv(0x30, []byte{2, 1, 1}, tlv(0x31), tlv(0x30, []byte{6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1}), tlv(0xa0, root.Raw, lower.Raw), tlv(0x31))))
 	s := &Store{}
 	s.AddAnchor(&Anchor{Certificate: root.Certificate, Public: true})
 	ask := func(fetch bool, lowerAnswer []byte, hosts ...string) (Result, *web) {
