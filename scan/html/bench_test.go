@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"assay/scan"
 )
@@ -20,11 +22,13 @@ func BenchmarkNewsletters(b *testing.B) {
 		b.Run(string(level), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(total))
+			start := cpuTime(b)
 			for b.Loop() {
 				for _, src := range docs {
 					Clean(src, "utf-8", level, Options{})
 				}
 			}
+			b.ReportMetric(float64(total)*float64(b.N)/1e6/(cpuTime(b)-start).Seconds(), "MB/cpu-s")
 		})
 	}
 	b.Run("text", func(b *testing.B) {
@@ -75,16 +79,18 @@ func BenchmarkSynthetic(b *testing.B) {
 	}
 }
 
-// pathological returns documents of about n octets that make careless code slow.
-func pathological(n int) map[string][]byte {
-	fill := func(head, unit, tail string) []byte {
-		return []byte(head + strings.Repeat(unit, max(1, (n-len(head)-len(tail))/len(unit))) + tail)
+// pathological returns what makes documents, of about n octets, that make careless code slow.
+func pathological() map[string]func(n int) []byte {
+	fill := func(head, unit, tail string) func(n int) []byte {
+		return func(n int) []byte {
+			return []byte(head + strings.Repeat(unit, max(1, (n-len(head)-len(tail))/len(unit))) + tail)
+		}
 	}
 	var fonts strings.Builder
 	for i := range 400 {
 		fmt.Fprintf(&fonts, "<font size=%d>", i)
 	}
-	return map[string][]byte{
+	return map[string]func(n int) []byte{
 		"less than":        fill("", "<", ""),
 		"tags":             fill("", "<b>", ""),
 		"closed tags":      fill("", "<b></b>", ""),
@@ -147,13 +153,65 @@ func pathological(n int) map[string][]byte {
 }
 
 func BenchmarkPathological(b *testing.B) {
-	for name, src := range pathological(1 << 20) {
+	for name, fill := range pathological() {
 		b.Run(name, func(b *testing.B) {
+			src := fill(1 << 20)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(src)))
 			for b.Loop() {
 				Clean(src, "utf-8", scan.Active, Options{})
 			}
+		})
+	}
+}
+
+// BenchmarkHostile cleans 10 MB of each pathological kind at level remote.
+func BenchmarkHostile(b *testing.B) {
+	for name, fill := range pathological() {
+		b.Run(name, func(b *testing.B) {
+			src := fill(10_000_000)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(src)))
+			start := cpuTime(b)
+			for b.Loop() {
+				Clean(src, "utf-8", scan.Remote, Options{})
+			}
+			b.ReportMetric((cpuTime(b)-start).Seconds()/float64(b.N), "cpu-s/op")
+		})
+	}
+}
+
+// cpuTime returns the CPU time of the process.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// TestHostileInputIsBounded cleans 10 MB of each pathological kind. The bounds of time are wide, for the machine may be
+// slow and busy; what is quadratic takes minutes.
+func TestHostileInputIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("10 MB of everything")
+	}
+	for name, fill := range pathological() {
+		t.Run(name, func(t *testing.T) {
+			src := fill(10_000_000)
+			start := cpuTime(t)
+			r := Clean(src, "utf-8", scan.Remote, Options{})
+			took := cpuTime(t) - start
+			if took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if len(r.Output) > 2*len(src)+1<<20 {
+				t.Errorf("%d octets became %d", len(src), len(r.Output))
+			}
+			var usage syscall.Rusage
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+			t.Logf("%.2f s CPU, %d octets, %q, most memory so far %d MiB", took.Seconds(), len(r.Output), r.Fallback, usage.Maxrss/1024)
 		})
 	}
 }

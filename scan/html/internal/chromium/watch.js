@@ -2,7 +2,8 @@
 // handler and javascript: address that is run.
 (() => {
   const ran = [];
-  document.addEventListener('securitypolicyviolation', e => ran.push(e.effectiveDirective + ' ' + e.blockedURI + ' ' + e.sample));
+  const listen = () => document.addEventListener('securitypolicyviolation', e => ran.push(e.effectiveDirective + ' ' + e.blockedURI + ' ' + e.sample));
+  listen();
   for (const name of ['alert', 'confirm', 'prompt', 'print', 'open']) {
     window[name] = () => { ran.push('called ' + name); };
   }
@@ -57,6 +58,23 @@
       d.body.append(second);
       second.innerHTML = first.innerHTML;
     });
+  };
+
+  // Forgets what ran, and what is in the document; the listeners go with it.
+  window.assayOpen = () => {
+    ran.length = 0;
+    document.open();
+    listen();
+  };
+
+  window.assayWrite = (texts, insert) => {
+    document.querySelectorAll('iframe').forEach((frame, i) => {
+      const w = frame.contentWindow, d = frame.contentDocument;
+      w.assayOpen();
+      d.write(insert ? '<!DOCTYPE html><title>mail</title><body>' : texts[i] || '');
+      d.close();
+    });
+    if (insert) window.assayInsert(texts);
   };
 
   window.assayLook = async () => {
