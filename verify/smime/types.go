@@ -9,6 +9,7 @@
 package smime
 
 import (
+	"crypto/x509"
 	"time"
 
 	"assay/verify/authres"
@@ -143,6 +144,9 @@ type Signer struct {
 	RevokedAt    time.Time
 	Reason       string   // why this signer is not good, "" if it is
 	Path         []string // subjects from the signer to the root
+
+	// Certificate is that of the signer, nil if it is not known. Signers of a message that is Verified may be harvested.
+	Certificate *x509.Certificate `json:"-"`
 }
 
 // A Layer is one CMS object in the message.
