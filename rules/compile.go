@@ -123,7 +123,7 @@ func (c *compiler) programOptions(cheap bool) []cel.ProgramOption {
 
 // cheapCost is a cost that no message can make noticeable. Counting the cost of such an expression, and looking at the
 // clock, would take longer than its evaluation.
-const cheapCost = 50_000
+const cheapCost = 250_000
 
 // cheap reports whether an expression is cheap for every message, however large its facts are.
 func (c *compiler) cheap(env *cel.Env, checked *cel.Ast) bool {

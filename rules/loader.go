@@ -191,6 +191,7 @@ type macro struct {
 	source  item
 	at      item
 	used    bool
+	depth   int // of macros in macros
 	formula *formula
 }
 
@@ -237,6 +238,9 @@ func (l *loader) loadMacros() {
 	}
 }
 
+// maxNesting is how deeply macros may need other macros.
+const maxNesting = 30
+
 // circle reports a macro that needs itself.
 func (l *loader) circle(m *macro, way []string, done map[*macro]bool) {
 	if i := slices.Index(way, m.name); i >= 0 {
@@ -249,9 +253,14 @@ func (l *loader) circle(m *macro, way []string, done map[*macro]bool) {
 		return
 	}
 	for _, name := range m.formula.macros {
-		l.circle(l.compiler.macros[name], append(way, m.name), done)
+		needed := l.compiler.macros[name]
+		l.circle(needed, append(way, m.name), done)
+		m.depth = max(m.depth, needed.depth+1)
 	}
 	done[m] = true
+	if m.depth == maxNesting {
+		m.at.report("macro %q needs other macros %d deep: take it apart", m.name, maxNesting)
+	}
 }
 
 // unused warns of macros and lists that nothing uses.

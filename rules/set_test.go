@@ -309,3 +309,43 @@ func TestSpeed(t *testing.T) {
 	}
 	t.Logf("deciding about 1,000 rules took %v at best", best)
 }
+
+func TestLimits(t *testing.T) {
+	opt := testOptions()
+	opt.MaxFiles, opt.MaxFileSize = 2, 100
+	files := fstest.MapFS{"a.yaml": {Data: []byte("format: 1\n#" + strings.Repeat("x", 100))}, "b.yaml": {Data: []byte("format: 1\n")},
+		"c.yaml": {Data: []byte("format: 1\n")}, "d.yaml": {Data: []byte("format: 1\n")}}
+	_, problems := Load([]Source{{Name: "rules.d", Files: files}}, opt)
+	if got := problems.String(); got != "rules.d: more than 2 files\nrules.d/a.yaml: the file is larger than 100 octets: split it" {
+		t.Error(got)
+	}
+}
+
+// Macros that double with each step, or that form a long chain, are no bombs.
+func TestMacroBombs(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("macros:\n  m0: 'size > 0'\n")
+	for i := 1; i < 30; i++ {
+		fmt.Fprintf(&b, "  m%d: 'm%d && m%d'\n", i, i-1, i-1)
+	}
+	s := ruleSet(t, b.String()+"rules:\n"+oneRule("r", "m29", "    then: {}\n"))
+	if d, traces := s.Explain(t.Context(), state(nil)); len(d.Rules) != 1 || len(traces[0].Values) == 0 {
+		t.Errorf("%+v", d)
+	}
+	fmt.Fprintf(&b, "  m30: m29\n  m31: m30\n")
+	text := "format: 1\n" + b.String() + "rules:\n" + oneRule("r", "m31", "    then: {}\n")
+	_, problems := Load([]Source{{Files: fstest.MapFS{"a.yaml": {Data: []byte(text)}}}}, testOptions())
+	if len(problems) != 1 || !strings.Contains(problems[0].Message, `macro "m30" needs other macros 30 deep`) {
+		t.Error(problems)
+	}
+}
+
+func TestAbsoluteListFiles(t *testing.T) {
+	opt := testOptions()
+	opt.ReadList = func(path string) ([]byte, error) { return []byte("# " + path + "\n one.example \n"), nil }
+	files := fstest.MapFS{"a.yaml": {Data: []byte("format: 1\nlists:\n  ours: {file: /lists/x.txt}\nrules:\n" + oneRule("r", `listed("ours", "ONE.example")`, "    then: {}\n"))}}
+	s := mustLoad(t, files, opt)
+	if d := s.DecideFrom(t.Context(), state(nil)); len(d.Rules) != 1 || len(s.Files()) != 2 || s.Files()[1].Name != "/lists/x.txt" {
+		t.Errorf("%+v", d)
+	}
+}

@@ -71,7 +71,6 @@ func (t text) check(d *document, n *yaml.Node, path string) {
 			return
 		}
 	}
-	return
 }
 
 // bracket explains a value that YAML takes for a list or a mapping.
@@ -134,7 +133,6 @@ func (c choice) check(d *document, n *yaml.Node, path string) {
 	} else {
 		d.refuse(n, "%s: %q is not possible%s, write %s", path, clip(n.Value), didYouMean(n.Value, c), oneOf(c))
 	}
-	return
 }
 
 func (c choice) schema() map[string]any { return map[string]any{"enum": []string(c)} }
@@ -162,7 +160,6 @@ func (b boolean) check(d *document, n *yaml.Node, path string) {
 		d.refuse(n, "%s must be %s, without quotes", path, want)
 		return
 	}
-	return
 }
 
 func (b boolean) schema() map[string]any {
@@ -180,7 +177,6 @@ func (version) check(d *document, n *yaml.Node, path string) {
 		d.refuse(n, "%s must be 1: this version of Assay knows no other format", path)
 		return
 	}
-	return
 }
 
 func (version) schema() map[string]any { return map[string]any{"const": 1} }

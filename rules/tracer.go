@@ -163,6 +163,9 @@ func (w *witness) note(e ast.Expr, v ref.Val) {
 	}
 }
 
+// maxValues is how many values explain one rule, so that macros in macros cannot multiply.
+const maxValues = 500
+
 // macro explains a macro. It is traced once per message.
 func (w *witness) macro(name string) {
 	m := w.set.macroOf[name]
@@ -175,7 +178,7 @@ func (w *witness) macro(name string) {
 		inner = w.tracer.values(w.ev, m.formula, 0)
 		w.macros[name] = inner
 	}
-	for _, v := range inner {
+	for _, v := range inner[:min(len(inner), max(0, maxValues-len(w.values)))] {
 		v.Depth += w.depth + 1
 		w.values = append(w.values, v)
 	}
