@@ -95,7 +95,7 @@ func (a *Amendment) content() headers.Content {
 		c.Removed[f.Kind] += max(f.Count, 1)
 	}
 	for _, e := range a.edits {
-		if e.MediaType != "multipart/mixed" {
+		if !e.Retype {
 			c.Sections = append(c.Sections, e.Part.Section)
 		}
 	}
@@ -228,7 +228,7 @@ func (a *Amendment) unwrap(p *message.Part) {
 			continue
 		}
 		a.edits = append(a.edits, message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: []byte("\r\n")},
-			message.Edit{Part: q, MediaType: "multipart/mixed"})
+			message.Edit{Part: q, MediaType: "multipart/mixed", Retype: true})
 		a.changed("signature")
 	}
 }

@@ -19,6 +19,9 @@ type Edit struct {
 	// Content-MD5 and file names go, as when an attachment becomes a notice. Otherwise the part stays what it is, and only
 	// its content changes.
 	Replace bool
+	// Retype changes nothing but the media type of a multipart, which stays a multipart with the same boundary and the same
+	// parts: what held a signature becomes a multipart/mixed. Content is not used.
+	Retype bool
 	// Content is the new content before transfer encoding, which the rewriter chooses. The lines of text end in CRLF
 	// afterwards; everything else keeps its octets.
 	Content []byte
@@ -109,6 +112,9 @@ func (m *Message) headerComplete(p *Part) bool {
 
 // valid checks what an edit asks for, apart from its part.
 func (e *Edit) valid() error {
+	if e.Retype {
+		return e.validRetype()
+	}
 	mediaType := e.MediaType
 	if mediaType == "" {
 		mediaType = e.Part.MediaType
@@ -118,6 +124,16 @@ func (e *Edit) valid() error {
 	major, _, _ := strings.Cut(strings.ToLower(mediaType), "/")
 	if major == "multipart" || major == "message" {
 		return fmt.Errorf("%w, not %q", ErrMediaType, mediaType)
+	}
+	return nil
+}
+
+// validRetype checks an edit that only changes the type of a multipart.
+func (e *Edit) validRetype() error {
+	s := parseStructured(e.MediaType, true, 1)
+	if s.value != strings.ToLower(e.MediaType) || !strings.HasPrefix(s.value, "multipart/") || e.Replace ||
+		!strings.HasPrefix(e.Part.MediaType, "multipart/") || e.Part.Params["boundary"] == "" {
+		return fmt.Errorf("%w: a multipart stays a multipart, not %q", ErrMediaType, e.MediaType)
 	}
 	return nil
 }
@@ -151,7 +167,7 @@ func (m *Message) admit(edits []Edit) ([]Edit, error) {
 	}
 	var admitted []Edit
 	for p, i := range byPart {
-		if !hasAncestor(p, byPart) {
+		if !hasAncestor(p, byPart, edits) {
 			admitted = append(admitted, edits[i])
 		}
 	}
@@ -159,10 +175,10 @@ func (m *Message) admit(edits []Edit) ([]Edit, error) {
 	return admitted, nil
 }
 
-// hasAncestor reports whether a part above p is edited. Only what is replaced as a whole has parts below it.
-func hasAncestor(p *Part, edited map[*Part]int) bool {
+// hasAncestor reports whether a part above p is replaced as a whole.
+func hasAncestor(p *Part, edited map[*Part]int, edits []Edit) bool {
 	for p = p.Parent; p != nil; p = p.Parent {
-		if _, found := edited[p]; found {
+		if i, found := edited[p]; found && !edits[i].Retype {
 			return true
 		}
 	}

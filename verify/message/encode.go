@@ -50,6 +50,14 @@ func (m *Message) encode(e *Edit) (encoded, error) {
 	return c, err
 }
 
+// retype returns the change of the header of a multipart whose type changes.
+func retype(e *Edit) encoded {
+	var c encoded
+	boundary := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(e.Part.Params["boundary"])
+	c.set("Content-Type", strings.ToLower(e.MediaType)+";\n boundary=\""+boundary+"\"")
+	return c
+}
+
 func (c *encoded) set(name, value string) { c.fields = append(c.fields, fieldEdit{name, value}) }
 
 // declares reports whether the header of p says, to every reader alike, that its content has this encoding.

@@ -40,11 +40,22 @@ func (m *Message) Rewrite(edits []Edit) (*Rewritten, error) {
 	pos := m.headerSize
 	for i := range admitted {
 		e := &admitted[i]
+		p := e.Part
+		if e.Retype {
+			c := retype(e)
+			if p.Parent == nil {
+				r.root, r.Changes = true, c.changes(p)
+				continue
+			}
+			r.add(piece{keep: Range{pos, p.Offset}})
+			r.add(piece{text: c.part(p)})
+			pos = p.BodyOffset
+			continue
+		}
 		c, err := m.encode(e)
 		if err != nil {
 			return nil, fmt.Errorf("message: editing part %q: %w", e.Part.Section, err)
 		}
-		p := e.Part
 		if p.Parent == nil {
 			r.root, r.Changes = true, c.changes(p)
 			r.add(piece{text: c.body})
