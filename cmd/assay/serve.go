@@ -268,7 +268,7 @@ func (d *daemon) reload(ctx context.Context, who string) (ruleset.Result, error)
 	d.metrics.Reloaded(err)
 	d.logProblems(err)
 	if err != nil {
-		d.log.Error("reload failed, what was in force stays", "reason", firstLine(err.Error()))
+		d.log.Error("reload failed, the old configuration stays in force", "reason", firstLine(err.Error()))
 		d.notify.ready("serving with the old configuration: reload failed")
 		return result, err
 	}
