@@ -72,6 +72,7 @@ type search struct {
 	v          *Validator
 	q          Query
 	issuers    map[string][]*x509.Certificate // pool by nameKey of the subject
+	named      map[string][]*x509.Certificate // candidates that were looked for, likewise
 	edges      map[[2]*x509.Certificate]edge  // signatures already checked
 	steps      int
 	signatures int
@@ -82,7 +83,7 @@ type search struct {
 }
 
 func (v *Validator) search(q Query) *search {
-	b := &search{v: v, q: q, issuers: map[string][]*x509.Certificate{}, edges: map[[2]*x509.Certificate]edge{}}
+	b := &search{v: v, q: q, issuers: map[string][]*x509.Certificate{}, named: map[string][]*x509.Certificate{}, edges: map[[2]*x509.Certificate]edge{}}
 	for _, c := range q.Pool {
 		key := nameKey(c.RawSubject)
 		b.issuers[key] = append(b.issuers[key], c)
@@ -134,8 +135,11 @@ func (b *search) extend(path []*x509.Certificate, worst edge) {
 	}
 }
 
-// candidates returns the certificates of authorities of that name which are no anchors.
+// candidates returns the certificates of authorities of that name which are no anchors. It looks for them once.
 func (b *search) candidates(name string) []*x509.Certificate {
+	if out, ok := b.named[name]; ok {
+		return out
+	}
 	known := slices.Concat(b.v.store.intermediates[name], b.v.harvested(name), b.issuers[name])
 	var out []*x509.Certificate
 	for _, c := range known {
@@ -143,6 +147,7 @@ func (b *search) candidates(name string) []*x509.Certificate {
 			out = append(out, c)
 		}
 	}
+	b.named[name] = out
 	return out
 }
 
