@@ -44,7 +44,7 @@ const keptSigned = "the part is signed"
 func (f *Filter) amend(o *Outcome, m *message.Message) error {
 	a := &o.Amendment
 	a.removeFiles(o, m, f.opt.Notices)
-	a.cleanHTML(o, m)
+	a.cleanHTML(o, m, f.opt.Notices)
 	if err := a.annotate(o, m, f.opt); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (a *Amendment) removeFiles(o *Outcome, m *message.Message, notices *notice.
 			o.withhold(r.Section, err)
 			continue
 		}
-		file := fileOf(o.Report, r)
+		file := fileOf(o, r)
 		text, err := notices.Removed(file, o.Envelope.QueueID)
 		if err != nil {
 			o.withhold(r.Section, err)
@@ -152,15 +152,20 @@ func (a *Amendment) removeFiles(o *Outcome, m *message.Message, notices *notice.
 		a.Files = append(a.Files, file)
 		a.changed("attachment")
 		if r.Unwrap {
-			a.unwrap(p)
+			a.unwrap(p, notices)
 		}
 	}
 }
 
 // fileOf describes the attachment that is removed.
-func fileOf(report scan.Report, r rules.Removal) notice.File {
+func fileOf(o *Outcome, r rules.Removal) notice.File {
 	f := notice.File{Section: r.Section, Name: r.Name, Size: -1, Reason: r.Reason, Rule: r.Rule}
-	for _, obj := range report.Objects {
+	for _, m := range o.Decision.Rules {
+		if m.ID == r.Rule {
+			f.Reason = cmp.Or(f.Reason, m.Title)
+		}
+	}
+	for _, obj := range o.Report.Objects {
 		if obj.Section == r.Section && obj.Depth == 0 {
 			f.Name, f.Type, f.Size, f.SHA256 = cmp.Or(obj.Name, r.Name), obj.Type, obj.Size, obj.SHA256
 			break
@@ -170,7 +175,7 @@ func fileOf(report scan.Report, r rules.Removal) notice.File {
 }
 
 // cleanHTML makes the HTML safe at the strictest level that rules ask for.
-func (a *Amendment) cleanHTML(o *Outcome, m *message.Message) {
+func (a *Amendment) cleanHTML(o *Outcome, m *message.Message, notices *notice.Templates) {
 	level, unwrap := scan.Off, false
 	for _, action := range o.Decision.HTML {
 		level = stricter(level, action.Level)
@@ -202,7 +207,7 @@ func (a *Amendment) cleanHTML(o *Outcome, m *message.Message) {
 		a.Level = level
 		a.changed("html")
 		if remedy.Signed {
-			a.unwrap(edit.Part)
+			a.unwrap(edit.Part, notices)
 		}
 	}
 }
@@ -218,7 +223,7 @@ func stricter(a, b scan.Level) scan.Level {
 
 // unwrap removes the signature around a part that is edited: it would only say that the message was altered. The
 // multipart/signed becomes a multipart/mixed, and the part that holds the signature goes.
-func (a *Amendment) unwrap(p *message.Part) {
+func (a *Amendment) unwrap(p *message.Part, notices *notice.Templates) {
 	for q := p.Parent; q != nil; q = q.Parent {
 		if q.MediaType != "multipart/signed" || len(q.Children) < 2 {
 			continue
@@ -227,7 +232,7 @@ func (a *Amendment) unwrap(p *message.Part) {
 		if slices.ContainsFunc(a.edits, func(e message.Edit) bool { return e.Part == signature }) {
 			continue
 		}
-		a.edits = append(a.edits, message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: []byte("\r\n")},
+		a.edits = append(a.edits, message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: notices.Unsigned()},
 			message.Edit{Part: q, MediaType: "multipart/mixed", Retype: true})
 		a.changed("signature")
 	}

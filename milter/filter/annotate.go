@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-message/charset"
@@ -36,7 +37,7 @@ func (a *Amendment) annotate(o *Outcome, m *message.Message, opt Options) error 
 	case opt.Note == NoteVisible && len(a.Files) == 0 && !remote:
 		return nil
 	}
-	text, fragment, err := opt.Notices.Note(notice.Note{Files: a.Files, HTML: a.Level != "", Remote: remote, QueueID: o.Envelope.QueueID})
+	text, fragment, err := opt.Notices.Note(notice.Note{Files: a.Files, HTML: a.took(false), Remote: a.took(true), QueueID: o.Envelope.QueueID})
 	if err != nil {
 		return err
 	}
@@ -53,6 +54,11 @@ func (a *Amendment) annotate(o *Outcome, m *message.Message, opt Options) error 
 		}
 	}
 	return nil
+}
+
+// took reports whether content was taken that is loaded from elsewhere, or any other.
+func (a *Amendment) took(remote bool) bool {
+	return slices.ContainsFunc(a.Taken, func(f scan.Finding) bool { return (f.Kind == html.KindRemote || f.Kind == html.KindTracker) == remote })
 }
 
 // within reports whether a part lies in one of a media type.

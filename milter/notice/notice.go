@@ -39,16 +39,18 @@ type Note struct {
 
 // Templates write notices in one language. They are safe for concurrent use.
 type Templates struct {
-	removed *template.Template
-	text    *template.Template
-	html    *htmltemplate.Template
+	removed  *template.Template
+	unsigned []byte
+	text     *template.Template
+	html     *htmltemplate.Template
 }
 
-// The names of the templates, without the language: removed.en.txt, note.en.txt, note.en.html.
+// The names of the templates, without the language: removed.en.txt, unsigned.en.txt, note.en.txt, note.en.html.
 const (
-	removedName = "removed.%s.txt"
-	textName    = "note.%s.txt"
-	htmlName    = "note.%s.html"
+	removedName  = "removed.%s.txt"
+	unsignedName = "unsigned.%s.txt"
+	textName     = "note.%s.txt"
+	htmlName     = "note.%s.html"
 )
 
 // maxTemplate is the largest template in octets.
@@ -65,13 +67,13 @@ func New(language string, own fs.FS) (*Templates, error) {
 	if own != nil {
 		sources = []fs.FS{own, base}
 	}
-	var texts [3]string
-	for i, pattern := range []string{removedName, textName, htmlName} {
+	var texts [4]string
+	for i, pattern := range []string{removedName, textName, htmlName, unsignedName} {
 		if texts[i], err = read(sources, fmt.Sprintf(pattern, language)); err != nil {
 			return nil, err
 		}
 	}
-	t := &Templates{}
+	t := &Templates{unsigned: crlf(texts[3])}
 	if t.removed, err = template.New("removed").Funcs(functions()).Parse(texts[0]); err != nil {
 		return nil, fmt.Errorf("notice: %w", err)
 	}
@@ -129,6 +131,9 @@ func (t *Templates) Removed(f File, queueID string) ([]byte, error) {
 	}
 	return crlf(b.String()), nil
 }
+
+// Unsigned returns the text that takes the place of a signature that does not fit any more: UTF-8 with CRLF line ends.
+func (t *Templates) Unsigned() []byte { return bytes.Clone(t.unsigned) }
 
 // Note returns the note as text and as an HTML fragment: UTF-8 with CRLF line ends. The fragment is ASCII, so that it can
 // be put into a document in any charset that contains ASCII.
