@@ -51,6 +51,7 @@ func (f *filter) run() []byte {
 	for f.step() {
 	}
 	if f.raw != nil {
+		f.note(kBroken, f.raw)
 		f.insert("</" + string(f.raw) + ">")
 		f.closes++
 	}
@@ -84,15 +85,19 @@ func (f *filter) step() bool {
 	case tokenUnfinished:
 		f.drop(kBroken)
 	}
-	if f.tags > f.c.limits.Tags || len(f.out) > 2*len(f.lexer.src)+1<<16 {
+	if f.tags > f.c.limits.Tags {
 		f.c.limit("tags")
-		return false
+	} else if len(f.out) > len(f.lexer.src)+len(f.lexer.src)/4+1<<16 {
+		f.c.limit("growth")
 	}
-	return true
+	return f.c.exceeded == ""
 }
 
 // replace puts text in the place of the octets from an offset to the end of the current token.
 func (f *filter) replace(from int, text []byte) {
+	if f.out == nil {
+		f.out = make([]byte, 0, len(f.lexer.src)+len(f.lexer.src)/16+256)
+	}
 	if from > f.copied {
 		f.out = append(f.out, f.lexer.src[f.copied:from]...)
 	}
@@ -142,13 +147,22 @@ func (f *filter) rawText() {
 	case f.rawFate == dropElement:
 		f.replace(f.lexer.start, nil)
 	case f.rawFate == showElement:
-		f.replace(f.lexer.start, appendEscaped(nil, raw))
+		f.show(f.lexer.start, raw)
 	case string(f.raw) == "style":
 		f.styleText(raw)
 	case bytes.IndexByte(raw, '<') >= 0:
 		f.note(kBroken, nil)
 		f.replace(f.lexer.start, bytes.ReplaceAll(raw, []byte("<"), []byte("&lt;")))
 	}
+}
+
+// show puts raw text in the place of the octets from an offset.
+func (f *filter) show(from int, raw []byte) {
+	if len(raw) > f.c.limits.Text {
+		f.c.limit("text")
+		raw = nil
+	}
+	f.replace(from, appendEscaped(nil, raw))
 }
 
 // styleText filters a style sheet.
@@ -312,13 +326,23 @@ func (f *filter) report(a attr, value []byte, v verdict) {
 			f.c.taken.add(v.found, a.name)
 		}
 	case (!v.keep || v.changed) && v.css == nil:
-		f.c.both(kRemote, a.name) // a relative address at level remote, or a comment in a style
+		k := kRemote // a relative address at level remote
+		if string(a.name) == "style" {
+			k = kCSS // a comment inside of a name
+		}
+		f.c.both(k, a.name)
 	}
 	switch {
 	case v.css != nil:
 		f.loads(*v.css)
 	case v.link:
 		f.follow(a, value)
+	case v.load && string(a.name) == "srcset":
+		for candidate := range bytes.SplitSeq(value, []byte(",")) {
+			if fields := bytes.Fields(candidate); len(fields) > 0 {
+				f.link(fields[0], scan.FromRemote)
+			}
+		}
 	case v.load:
 		f.link(value, scan.FromRemote)
 		if string(f.lexer.name) == "img" && string(a.name) == "src" && invisible(f.lexer.attrs) {
@@ -411,7 +435,7 @@ func (f *filter) takeElement(fate fate, k kind) {
 	case string(l.name) == "plaintext":
 		rest := l.src[l.pos:]
 		l.pos = len(l.src)
-		f.replace(start, appendEscaped(nil, rest))
+		f.show(start, rest)
 		return
 	case isRawText(l.name):
 		f.raw, f.rawFate = nil, fate

@@ -37,13 +37,14 @@ const (
 
 // Limits bound what one document may cost. The zero value means the documented defaults. All of them are counts, no
 // clock is read: the same octets always give the same result. A document beyond a limit is never left as it is. It is
-// shown as plain text and has the finding limit.html; beyond Octets only the beginning of that text is there.
+// shown as plain text and has the finding limit.html, as is one that grows by more than a quarter; beyond Octets only the
+// beginning of that text is there.
 type Limits struct {
 	Octets int // octets of the document; default 16 MiB
 	Tags   int // tags, attributes and comments; default 2,000,000
 	Nodes  int // nodes that the tree parser may have to build, estimated; default 60,000
 	Depth  int // open elements when nothing is ever closed by another; default 500, the tree parser has 512
-	Text   int // octets of the text that a document is replaced with; default 1 MiB
+	Text   int // octets of the text that a document is replaced with, and of one <plaintext>; default 1 MiB
 	Links  int // links reported; default 2,000
 }
 

@@ -38,6 +38,7 @@ type lexer struct {
 	start       int // first octet of the current token
 	name        []byte
 	attrs       []attr
+	present     uint64 // a bit for each name in attrs, so that most need not be compared
 	selfClosing bool
 	loose       bool // the token is not of the strict form that every reader understands in the same way
 
@@ -232,7 +233,7 @@ func (l *lexer) lowered(b []byte, upper bool) []byte {
 
 // readTag reads a tag whose name begins at i.
 func (l *lexer) readTag(k tokenKind, i int) tokenKind {
-	l.attrs, l.lower, l.selfClosing = l.attrs[:0], l.lower[:0], false
+	l.attrs, l.lower, l.present, l.selfClosing = l.attrs[:0], l.lower[:0], 0, false
 	src, from := l.src, i
 	var all, any uint8 = 0xff, 0
 	for i < len(src) && src[i] != '>' && src[i] != '/' && classes[src[i]]&isBlank == 0 {
@@ -356,6 +357,12 @@ func (l *lexer) readBare(a attr, i int) int {
 func (l *lexer) add(a attr) {
 	if len(l.attrs) >= maxAttrs {
 		l.loose = true
+		return
+	}
+	bit := uint64(1) << ((uint(a.name[0])*7 + uint(a.name[len(a.name)-1])*3 + uint(len(a.name))) & 63)
+	if l.present&bit == 0 {
+		l.present |= bit
+		l.attrs = append(l.attrs, a)
 		return
 	}
 	for i := range l.attrs {

@@ -90,6 +90,7 @@ func (w *writer) put(b []byte) {
 
 // text appends text; references says whether it has character references.
 func (w *writer) text(t []byte, references bool) {
+	t = t[:min(len(t), 4*w.limit)]
 	if references && bytes.IndexByte(t, '&') >= 0 {
 		t = []byte(html.UnescapeString(string(t)))
 	}
@@ -97,7 +98,7 @@ func (w *writer) text(t []byte, references bool) {
 		w.put(bytes.ReplaceAll(t, []byte("\r"), nil))
 		return
 	}
-	for len(t) > 0 {
+	for len(t) > 0 && len(w.out) < w.limit {
 		i := bytes.IndexAny(t, " \t\r\n\f")
 		if i < 0 {
 			w.put(t)
