@@ -205,7 +205,7 @@ type slowProvider struct{ Provider }
 
 func (p slowProvider) ResolveName(name string) (any, bool) {
 	if name == "text" {
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Minute)
 	}
 	return p.Provider.ResolveName(name)
 }

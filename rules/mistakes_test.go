@@ -17,7 +17,8 @@ func testNow() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // testOptions are the options that the files in testdata are loaded with.
 func testOptions() Options {
-	return Options{OrgDomains: []string{"example.com"}, Channels: []string{"security-team", "helpdesk"}, Now: testNow()}
+	return Options{OrgDomains: []string{"example.com"}, Channels: []string{"security-team", "helpdesk"}, Now: testNow(),
+		Deadline: time.Minute} // of wall-clock time, which a busy machine has little of
 }
 
 // TestMistakes loads files with the mistakes that people make. The file says in its first line what the mistake is; the

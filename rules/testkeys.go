@@ -4,9 +4,27 @@ import "assay/rules/facts"
 
 // testKeys are the keys of a test file. Package ruletest reads them; here they are described to editors.
 func testKeys() object {
-	words := sequence{of: text{}}
-	ids := sequence{of: text{example: "macro-document"}}
-	session := object{name: "a session", keys: []key{
+	test := object{name: "a test", keys: []key{
+		{"name", "What the test shows.", true, text{example: "an exception for the partner"}},
+		{"facts", "The facts of the message; what is not stated is empty.", false, statedFacts{}},
+		{"eml", "A message, as a path beside the test file.", false, text{example: "testdata/invoice.eml"}},
+		{"session", "How the message arrived.", false, sessionKeys()},
+		{"dns", "A zone file that stands for the DNS.", false, text{example: "testdata/invoice.zone"}},
+		{"now", "When the message arrives.", false, text{example: "2026-11-01T12:00:00Z"}},
+		{"modes", "enforce tests the rules as if all of them were enforced.", false, choice{"enforce"}},
+		{"expect", "What the rules decide.", true, expectKeys()},
+	}}
+	return object{name: "a test file", keys: []key{
+		{"format", "The format of the file, which is 1.", true, version{}},
+		{"extend_lists", "Entries that lists have in these tests.", false, named{"list", object{name: "a list of tests", keys: []key{
+			{"items", "The entries.", false, sequence{of: text{}}}}}}},
+		{"tests", "The tests.", true, sequence{of: test}},
+	}}
+}
+
+// sessionKeys are the keys of a session.
+func sessionKeys() object {
+	return object{name: "a session", keys: []key{
 		{"client_ip", "Address of the client.", false, text{example: "192.0.2.1"}},
 		{"client_name", "Name of the client as the MTA reports it.", false, text{example: "mail.example.net"}},
 		{"helo", "Argument of HELO or EHLO.", false, text{example: "mail.example.net"}},
@@ -18,7 +36,13 @@ func testKeys() object {
 		{"local", "Submitted on this host.", false, boolean{}},
 		{"daemon", "Name of the MTA's daemon or service.", false, text{example: "submission"}},
 	}}
-	expect := object{name: "expect", keys: []key{
+}
+
+// expectKeys are the keys of what a test expects.
+func expectKeys() object {
+	words := sequence{of: text{}}
+	ids := sequence{of: text{example: "macro-document"}}
+	return object{name: "expect", keys: []key{
 		{"fired", "Ids of exactly the enforced rules that fire.", false, ids},
 		{"fired_includes", "Ids of rules that fire, among others.", false, ids},
 		{"not_fired", "Ids of rules that do not fire.", false, ids},
@@ -36,22 +60,6 @@ func testKeys() object {
 		{"html", "The levels to which HTML is made safe.", false, sequence{of: levels()}},
 		{"trust", "The trust that mail clients show.", false,
 			choice{string(Verified), string(Authenticated), string(Unverified), string(Suspicious), string(Forged)}},
-	}}
-	test := object{name: "a test", keys: []key{
-		{"name", "What the test shows.", true, text{example: "an exception for the partner"}},
-		{"facts", "The facts of the message; what is not stated is empty.", false, statedFacts{}},
-		{"eml", "A message, as a path beside the test file.", false, text{example: "testdata/invoice.eml"}},
-		{"session", "How the message arrived.", false, session},
-		{"dns", "A zone file that stands for the DNS.", false, text{example: "testdata/invoice.zone"}},
-		{"now", "When the message arrives.", false, text{example: "2026-11-01T12:00:00Z"}},
-		{"modes", "enforce tests the rules as if all of them were enforced.", false, choice{"enforce"}},
-		{"expect", "What the rules decide.", true, expect},
-	}}
-	return object{name: "a test file", keys: []key{
-		{"format", "The format of the file, which is 1.", true, version{}},
-		{"extend_lists", "Entries that lists have in these tests.", false, named{"list", object{name: "a list of tests", keys: []key{
-			{"items", "The entries.", false, sequence{of: text{}}}}}}},
-		{"tests", "The tests.", true, sequence{of: test}},
 	}}
 }
 
