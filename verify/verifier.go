@@ -16,6 +16,7 @@ import (
 	"assay/verify/dns"
 	"assay/verify/iprev"
 	"assay/verify/message"
+	"assay/verify/smime"
 	"assay/verify/spf"
 )
 
@@ -31,6 +32,7 @@ type Options struct {
 	ARC   arc.Options
 	DMARC dmarc.Options
 	IPRev iprev.Options
+	SMIME *smime.Verifier // nil leaves S/MIME out
 
 	// Trusted holds the networks whose clients are not checked, such as the organization's own relays.
 	Trusted []netip.Prefix
@@ -146,6 +148,7 @@ func (r *Run) startHeader(header message.Header) {
 // Finish hashes the body of m, waits for every check, and returns the outcomes. It is called at most once.
 func (r *Run) Finish(m *message.Message) Results {
 	if r.results.Skipped == "" {
+		r.startSMIME(m)
 		r.finishBody(m)
 		r.checks.Wait()
 		r.finishDMARC()
@@ -154,6 +157,16 @@ func (r *Run) Finish(m *message.Message) Results {
 	defer r.mu.Unlock()
 	r.results.Faults = r.faults
 	return r.results
+}
+
+// startSMIME starts the check of S/MIME, which needs the whole message.
+func (r *Run) startSMIME(m *message.Message) {
+	if r.v.opt.SMIME == nil {
+		return
+	}
+	r.results.SMIME = smime.Verification{Result: authres.PermError, State: smime.Unavailable, Reason: "internal error"}
+	author := r.results.Author
+	r.goCheck("smime", func() { r.results.SMIME = r.v.opt.SMIME.Verify(r.ctx, m, author) })
 }
 
 // finishBody feeds the body to every signature and collects what they say.

@@ -17,6 +17,8 @@ import (
 	"assay/milter/control"
 	"assay/milter/filter"
 	"assay/milter/notify"
+	"assay/verify/smime"
+	"assay/verify/smime/pki"
 )
 
 // startRules puts the rules into force for the first time. With broken rule files the last good ones are used, if there are
@@ -102,6 +104,22 @@ func (g *generation) announce(out *filter.Outcome) {
 	}
 	g.tell.Notify(notify.Event{Time: out.Envelope.ReceivedAt, QueueID: out.Envelope.QueueID, Sender: sender,
 		Disposition: out.Decision.Disposition}, out.Decision.Notify)
+}
+
+// harvest writes the certificates of verified signers into a directory, if there is one. A certificate that is there already
+// stays as it is.
+func (d *daemon) harvest(dir string, out *filter.Outcome) {
+	if dir == "" || out.Results.SMIME.State != smime.Verified {
+		return
+	}
+	for _, s := range out.Results.SMIME.Signers {
+		if s.Certificate == nil {
+			continue
+		}
+		if err := pki.Harvest(dir, s.Certificate); err != nil {
+			d.log.Warn("certificate not written", "directory", dir, "reason", err)
+		}
+	}
 }
 
 // serveControl answers "assay ctl" until ctx ends; the channel is closed after that. Where the socket cannot be made the

@@ -248,7 +248,12 @@ func (st *stage) judge(ctx context.Context, m *message.Message) (*filter.Outcome
 	}
 	ctx, cancel := context.WithTimeout(ctx, st.config.Limits.Time)
 	defer cancel()
-	opt, err := filterOptions(st.config, st.resolver, nil, true)
+	s, err := newSignatures(st.config, true)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	opt, err := filterOptions(st.config, st.resolver, s.Verifier, nil, true)
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,7 @@ type daemon struct {
 type generation struct {
 	config   *config.Config
 	resolver resolver
+	smime    signatures
 	filter   *filter.Filter
 	tell     *notify.Notifier
 	end      context.CancelFunc // of the notifier
@@ -129,10 +130,15 @@ func (d *daemon) generate(c *config.Config, last *generation) (*generation, erro
 		}
 		g.resolver = r
 	}
+	if last != nil && !changed(last.config, c, "verify.smime.") {
+		g.smime = last.smime
+	} else if g.smime, err = newSignatures(c, false); err != nil {
+		return nil, err
+	}
 	if g.tell, err = d.newNotifier(c); err != nil {
 		return nil, err
 	}
-	opt, err := filterOptions(c, g.resolver, observer{d, g}, false)
+	opt, err := filterOptions(c, g.resolver, g.smime.Verifier, observer{d, g}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +175,7 @@ func (o observer) Observe(out *filter.Outcome, err error) {
 	if err == nil {
 		o.generation.announce(out)
 	}
+	o.daemon.harvest(o.generation.config.Verify.SMIME.Harvest, out)
 }
 
 // run serves until ctx ends or a signal says so.
@@ -221,6 +228,7 @@ func (d *daemon) run(ctx context.Context) error {
 	<-attending
 	<-speak
 	d.current.Load().close()
+	d.current.Load().smime.Close()
 	d.log.Info("assay has stopped", "complete", err == nil)
 	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
 }
@@ -310,6 +318,9 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 		if fresh {
 			_ = g.resolver.Close()
 		}
+		if g.smime.Validator != last.smime.Validator {
+			g.smime.Close()
+		}
 		return result, err
 	}
 	for _, w := range loaded.Warnings {
@@ -321,6 +332,9 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 	time.AfterFunc(grace, last.close)
 	if fresh {
 		time.AfterFunc(grace, func() { _ = last.resolver.Close() })
+	}
+	if g.smime.Validator != last.smime.Validator {
+		time.AfterFunc(grace, last.smime.Close)
 	}
 	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","), "who", who)
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {

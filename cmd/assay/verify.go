@@ -23,7 +23,8 @@ func (a *app) verify() *cobra.Command {
 		a.check("spf", "Check SPF for MAIL FROM and HELO; no message is needed", 0, check.spf, "spf"),
 		a.check("dkim", "Verify the DKIM signatures of a message", 1, check.dkim, "dkim"),
 		a.check("dmarc", "Evaluate DMARC for a message, with the SPF and DKIM it depends on", 1, check.dmarc, "spf", "dkim", "dmarc"),
-		a.check("arc", "Validate the ARC chain of a message", 1, check.arc, "arc"))
+		a.check("arc", "Validate the ARC chain of a message", 1, check.arc, "arc"),
+		a.verifySMIME())
 }
 
 // A check is one message under a single check.

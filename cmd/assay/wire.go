@@ -24,8 +24,14 @@ import (
 	"assay/verify/dns"
 	"assay/verify/iprev"
 	"assay/verify/message"
+	"assay/verify/smime"
+	"assay/verify/smime/pki"
+	"assay/verify/smime/pki/fetch"
 	"assay/verify/spf"
 )
+
+// smimeCacheSize is how many octets of fetched certificates and revocation lists are kept on disk.
+const smimeCacheSize = 512 << 20
 
 // keyCacheSize is how many parsed DKIM keys are kept; parsing one costs more than finding it.
 const keyCacheSize = 4096
@@ -64,8 +70,10 @@ func newResolver(c config.Resolver, observer dns.Observer) (resolver, error) {
 }
 
 // newVerifier returns the verifier of a configuration.
-func newVerifier(c *config.Config, r dns.Resolver, explain bool) *verify.Verifier {
-	return verify.New(verifyOptions(c, r, explain))
+func newVerifier(c *config.Config, r dns.Resolver, s *smime.Verifier, explain bool) *verify.Verifier {
+	opt := verifyOptions(c, r, explain)
+	opt.SMIME = s
+	return verify.New(opt)
 }
 
 // verifyOptions returns the options of a verifier.
@@ -82,6 +90,44 @@ func verifyOptions(c *config.Config, r dns.Resolver, explain bool) verify.Option
 		Trusted:  c.Trust.Networks,
 		Explain:  explain,
 	}
+}
+
+// A signatures verifies S/MIME. Closing it ends what is being fetched.
+type signatures struct {
+	*smime.Verifier
+	*pki.Validator
+}
+
+// newSignatures returns the verifier of S/MIME of a configuration. The error names every file of certificates that cannot
+// be used.
+func newSignatures(c *config.Config, explain bool) (signatures, error) {
+	s := c.Verify.SMIME
+	store, err := pki.NewStore(s.PublicRoots, s.Roots, s.Intermediates)
+	if err != nil {
+		return signatures{}, fmt.Errorf("verify.smime: %w", err)
+	}
+	opt := pki.Options{Budget: s.RevocationTime, Hosts: s.FetchHosts}
+	if !s.RequireEKU {
+		opt.RequireEKU = pki.EKUNever
+	}
+	if s.Fetch {
+		opt.Fetcher = fetch.New(fetch.Options{UserAgent: "assay"})
+	}
+	if s.Cache != "" && s.Fetch {
+		cache, err := fetch.OpenDir(s.Cache, smimeCacheSize)
+		if err != nil {
+			return signatures{}, fmt.Errorf("verify.smime.cache: %w", err)
+		}
+		opt.Cache = cache
+	}
+	dnEmail := map[config.DNEmail]pki.DNEmail{
+		config.DNEmailNever: pki.DNNever, config.DNEmailPrivate: pki.DNPrivate, config.DNEmailAlways: pki.DNAlways,
+	}
+	v := pki.New(store, opt)
+	return signatures{smime.NewVerifier(smime.Options{
+		Validator: v, Revocation: smime.RevocationMode(s.Revocation), RevocationTime: s.RevocationTime, NoFetch: !s.Fetch,
+		DNEmail: dnEmail[s.DNEmail], Explain: explain,
+	}), v}, nil
 }
 
 // spfOptions returns the options of SPF.
@@ -142,7 +188,7 @@ func newSealer(c *config.Config) (*arc.Sealer, error) {
 
 // filterOptions returns the options of a filter, without rules, and without the sealer: only mail that is delivered is
 // sealed, so that nothing else needs the key.
-func filterOptions(c *config.Config, r dns.Resolver, observer filter.Observer, explain bool) (filter.Options, error) {
+func filterOptions(c *config.Config, r dns.Resolver, s *smime.Verifier, observer filter.Observer, explain bool) (filter.Options, error) {
 	notices, err := notice.New(string(c.Headers.Language), nil)
 	if err != nil {
 		return filter.Options{}, err
@@ -151,7 +197,7 @@ func filterOptions(c *config.Config, r dns.Resolver, observer filter.Observer, e
 		config.NoteOff: filter.NoteOff, config.NoteVisible: filter.NoteVisible, config.NoteAlways: filter.NoteAlways,
 	}
 	return filter.Options{
-		Verifier: newVerifier(c, r, explain),
+		Verifier: newVerifier(c, r, s, explain),
 		Scanners: scanners(c),
 		Headers:  headerOptions(c),
 		Notices:  notices,

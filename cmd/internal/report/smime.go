@@ -2,10 +2,12 @@ package report
 
 import (
 	"cmp"
+	"io"
 	"strings"
 	"time"
 
 	"assay/verify/authres"
+	"assay/verify/message"
 	"assay/verify/smime"
 )
 
@@ -86,6 +88,14 @@ func newSigner(s smime.Signer) Signer {
 		Identity: string(s.Identity), Revocation: string(s.Revocation), RevokedAt: instant(s.RevokedAt), Reason: s.Reason,
 		Path: present(s.Path),
 	}
+}
+
+// SMIMEText writes a verification alone.
+func SMIMEText(w io.Writer, a message.Author, v smime.Verification) error {
+	p := &printer{w: w}
+	p.author(NewAuthor(a))
+	p.smime(NewSMIME(v))
+	return p.err
 }
 
 // smime writes the verdict, the four questions it rests on, the signers and the layers.
