@@ -224,12 +224,22 @@ func (f *cssFilter) name(t cssToken) {
 		f.declaration(t)
 		return
 	}
+	if f.remote && (containsFold(v, "imageloader") || len(v) == 4 && bytes.EqualFold(v, []byte("attr")) && f.typed(t)) {
+		f.declaration(t)
+		return
+	}
 	if takesAddress(v) {
 		f.stack = append(f.stack, 'u')
 		f.inURL++
 		return
 	}
 	f.stack = append(f.stack, '(')
+}
+
+// typed says whether an attr() asks for more than the text of an attribute, which could be an address.
+func (f *cssFilter) typed(t cssToken) bool {
+	rest := f.lexer.src[t.end:min(len(f.lexer.src), t.end+128)]
+	return bytes.IndexByte(rest, '\\') >= 0 || containsFold(rest, "type(") || containsFold(rest, "url")
 }
 
 // bracket keeps the stack as CSS Syntax Section 5.4.8 does: only the bracket that fits closes.
@@ -391,7 +401,7 @@ func takesAddress(v []byte) bool {
 	case bytes.EqualFold(v, []byte("image")):
 		return true
 	}
-	return containsFold(v, "image-set") || containsFold(v, "cross-fade") || containsFold(v, "imageloader")
+	return containsFold(v, "image-set") || containsFold(v, "cross-fade") || containsFold(v, "image-rect") || containsFold(v, "imageloader")
 }
 
 // knownInURL says whether a function inside of one that takes addresses cannot bring in an address from elsewhere, as

@@ -338,7 +338,7 @@ func (l *lexer) readBare(a attr, i int) int {
 	src, from := l.src, i
 	for ; i < len(src) && src[i] != '>' && classes[src[i]]&isBlank == 0; i++ {
 		c := src[i]
-		if classes[c]&isBareOdd != 0 {
+		if classes[c]&isBareOdd != 0 && (c != '=' || i == from) {
 			l.loose = true
 		}
 		a.ref = a.ref || c == '&'

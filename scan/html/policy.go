@@ -202,6 +202,7 @@ func (p *policy) link(attrs []attr) (fate, kind) {
 		case "stylesheet", "icon", "shortcut":
 			loads = true
 		case "canonical", "license", "author", "help":
+		case "file-list", "edit-time-data", "themedata", "colorschememapping", "original-file", "main-file", "preview": // of Word
 		default:
 			return unwrapElement, kLinkHint
 		}
@@ -267,7 +268,18 @@ func (p *policy) role(element, name []byte) attrRole {
 	if p.office && officeAttr(name) {
 		return roleOpaque
 	}
+	if bytes.HasSuffix(name, []byte("href")) || bytes.HasSuffix(name, []byte(":src")) {
+		return roleOffice(name)
+	}
 	return opaqueRole(name)
+}
+
+// roleOffice judges the addresses of Word: o:href, o:althref, v:src name files that it may load.
+func roleOffice(name []byte) attrRole {
+	if bytes.HasPrefix(name, []byte("o:")) || bytes.HasPrefix(name, []byte("v:")) {
+		return roleLoad
+	}
+	return roleNone
 }
 
 // formRole judges the attributes of forms and labels.
@@ -286,7 +298,7 @@ func (p *policy) formRole(element, name []byte) attrRole {
 // officeAttr is the allow-list of VML attributes.
 func officeAttr(name []byte) bool {
 	switch string(name) {
-	case "adj", "angle", "arcsize", "aspect", "aspectratio", "color2", "connecttype", "coordorigin", "coordsize", "eqn", "fill", "fillcolor",
+	case "adj", "angle", "data", "arcsize", "aspect", "aspectratio", "color2", "connecttype", "coordorigin", "coordsize", "eqn", "fill", "fillcolor",
 		"filled", "filltype", "focus", "focusposition", "focussize", "gradientshapeok", "inset", "method", "offset", "on", "opacity", "origin",
 		"path", "position", "spidmax", "stroke", "strokecolor", "stroked", "strokeweight", "mso-fit-shape-to-text", "fitshape", "fitpath",
 		"string", "from", "to", "joinstyle", "endcap", "dashstyle", "linestyle", "shadow", "allowoverlap", "extrusionok", "textpathok",
