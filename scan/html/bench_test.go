@@ -203,7 +203,7 @@ func TestHostileInputIsBounded(t *testing.T) {
 			start := cpuTime(t)
 			r := Clean(src, "utf-8", scan.Remote, Options{})
 			took := cpuTime(t) - start
-			if took > 5*time.Second {
+			if took > 20*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if len(r.Output) > 2*len(src)+1<<20 {

@@ -9,8 +9,9 @@
 // are not part of it, and therefore every HTML parser sees the tags that the filter saw.
 //
 // That claim is checked on every output by another implementation: the tokenizer of golang.org/x/net/html when nothing
-// was changed and nothing is unusual, its tree parser, with scripting off and on, in every other case. What does not pass is
-// parsed and written anew ("tree"), and what does not pass then is shown as plain text ("text").
+// was changed and nothing is unusual, its tree parser in every other case, for readers with scripting and without (see
+// verify). What does not pass is parsed and written anew ("tree"), and what does not pass then is shown as plain text
+// ("text").
 //
 // The package refuses to follow a link, to load anything, to run anything, and to judge: findings are values.
 //
