@@ -40,5 +40,28 @@ type Limits struct {
 	Message message.Limits // of the entity inside of an opaque signature
 	Layers  int            // objects inside one another; default 4
 	Objects int            // objects beside one another; default 8
-	Header  int            // octets of an inner header that are compared with the outer; default 64 KiB
+}
+
+const (
+	defaultTime    = 2 * time.Second
+	defaultLayers  = 4
+	defaultObjects = 8
+	defaultCMSSize = 30 << 20
+)
+
+// withDefaults returns o with every unset limit set.
+func (o Options) withDefaults() Options {
+	if o.RevocationTime <= 0 {
+		o.RevocationTime = defaultTime
+	}
+	setDefault(&o.Limits.Layers, defaultLayers)
+	setDefault(&o.Limits.Objects, defaultObjects)
+	setDefault(&o.Limits.CMS.Size, defaultCMSSize) // the same as there: it bounds what is read before
+	return o
+}
+
+func setDefault(limit *int, value int) {
+	if *limit <= 0 {
+		*limit = value
+	}
 }

@@ -2,6 +2,8 @@ package smime
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"assay/verify/authres"
 	"assay/verify/message"
@@ -13,11 +15,149 @@ type Verifier struct {
 }
 
 // NewVerifier returns a Verifier.
-func NewVerifier(o Options) *Verifier { return &Verifier{o: o} }
+func NewVerifier(o Options) *Verifier { return &Verifier{o: o.withDefaults()} }
 
 // Verify says what the S/MIME signatures of a message prove. The clock is m.Envelope.ReceivedAt, and author is
 // m.Header.Author(). It never fails and never panics: what went wrong in here is Unavailable. ctx bounds the questions to
 // the network.
 func (v *Verifier) Verify(ctx context.Context, m *message.Message, author message.Author) (out Verification) {
-	return Verification{Result: authres.None, State: Unsigned}
+	defer func() {
+		if p := recover(); p != nil {
+			out = Verification{Result: authres.TempError, State: Unavailable, Signed: true, Reason: "internal error while checking the signature"}
+			out.Steps = []string{clean(fmt.Sprintf("internal error: %v", p))}
+		}
+	}()
+	if m == nil || m.Root == nil {
+		return Verification{Result: authres.None, State: Unsigned}
+	}
+	limit := v.o.Limits.Objects
+	places := find(m, m.Root, "", limit+1)
+	if len(places) == 0 {
+		return Verification{Result: authres.None, State: Unsigned}
+	}
+	ctx, cancel := context.WithTimeout(ctx, v.o.RevocationTime)
+	defer cancel()
+	r := run{o: &v.o, ctx: ctx, at: m.Envelope.ReceivedAt, m: m, author: author, room: v.o.Limits.Objects}
+	var objects []*object
+	for _, p := range places[:min(len(places), limit)] {
+		o := r.check(p)
+		if p.part != m.Root {
+			o.isPartial()
+		}
+		objects = append(objects, o)
+	}
+	if len(places) > limit {
+		objects[0].decide(Malformed, fmt.Sprintf("more than %d parts are signed or encrypted", limit))
+	}
+	return r.sum(objects)
+}
+
+// A run is the verification of one message.
+type run struct {
+	o      *Options
+	ctx    context.Context
+	at     time.Time
+	m      *message.Message
+	author message.Author
+
+	room   int // CMS objects that may still be read
+	signed bool
+	hidden bool // something is encrypted
+	layers []Layer
+	steps  []string
+}
+
+// step notes what was done, for people.
+func (r *run) step(format string, args ...any) {
+	if r.o.Explain {
+		r.steps = append(r.steps, clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// layer notes an object of the message.
+func (r *run) layer(section, kind, detail string) {
+	r.layers = append(r.layers, Layer{Section: section, Kind: kind, Detail: clean(detail)})
+	if detail != "" {
+		kind += ": " + detail
+	}
+	r.step("part %s is %s", section, kind)
+}
+
+// sum reports the object that was decided first, by the order of the states: what is worst about the message.
+func (r *run) sum(objects []*object) Verification {
+	worst := objects[0]
+	for _, o := range objects[1:] {
+		if rank(o.state) < rank(worst.state) {
+			worst = o
+		}
+	}
+	out := Verification{
+		Result: resultOf(worst), State: worst.state, Reason: clean(worst.reason), Signed: r.signed, Encrypted: r.hidden,
+		Whole: worst.part == r.m.Root && len(worst.signers) > 0 && worst.partial == "", Integrity: worst.integrity,
+		Signers: worst.signers, Layers: r.layers, Flags: worst.flags, Steps: r.steps,
+	}
+	if worst.isSigned {
+		out.Section = worst.section()
+	}
+	if len(objects) > 1 {
+		out.Flags = addFlag(out.Flags, FlagMoreObjects)
+	}
+	out.Trust, out.Identity, out.Revocation = axes(worst.signers)
+	r.step("verdict: %s %s", out.State, out.Reason)
+	out.Steps = r.steps
+	return out
+}
+
+// axes sums up the signers: on each axis the first that is not good counts.
+func axes(signers []Signer) (t Trust, i Identity, rev Revocation) {
+	for k, s := range signers {
+		if k == 0 || t.Good() && !s.Trust.Good() {
+			t = s.Trust
+		}
+		if k == 0 || i == Matches && s.Identity != Matches {
+			i = s.Identity
+		}
+		if k == 0 || rev == RevocationGood && s.Revocation != RevocationGood || s.Revocation == RevocationRevoked {
+			rev = s.Revocation
+		}
+	}
+	return t, i, rev
+}
+
+// rank is the place of a state in the order of decision.
+func rank(s State) int {
+	order := [...]State{
+		Malformed, Altered, Unsupported, Incomplete, Unavailable, Revoked, Untrusted, Weak, Stale, WrongSender, Partial, Verified,
+		Encrypted, CertsOnly, Compressed, Unsigned,
+	}
+	for i, known := range order {
+		if s == known {
+			return i
+		}
+	}
+	return len(order)
+}
+
+// resultOf is the word of RFC 7281 Section 3 (those of RFC 8601) for a state.
+func resultOf(o *object) authres.Result {
+	switch o.state {
+	case Verified:
+		return authres.Pass
+	case Altered, Revoked:
+		return authres.Fail
+	case Untrusted, Weak, Stale, WrongSender, Partial:
+		return authres.Policy
+	case Unsupported:
+		return authres.Neutral
+	case Incomplete:
+		if o.pending { // the next mail may find it
+			return authres.TempError
+		}
+		return authres.PermError
+	case Malformed:
+		return authres.PermError
+	case Unavailable:
+		return authres.TempError
+	}
+	return authres.None
 }

@@ -1,0 +1,160 @@
+package smime
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"assay/verify/message"
+)
+
+// ambiguity returns why readers may not agree on what the part is, in words, "" if they do. The header of a signed
+// multipart is not signed: whoever can make readers take another boundary can show another text under the signature.
+func ambiguity(m *message.Message, p *message.Part) string {
+	if err := m.Exceeded(); err != nil {
+		return "the message is too large to be checked"
+	}
+	for _, d := range m.Defects {
+		switch d.Code {
+		case message.LimitDefects:
+			return "the message has too many defects to be checked"
+		case message.LimitParts, message.LimitDepth:
+			if p.MediaType == "multipart/signed" && len(p.Children) < 2 {
+				return "the message has too many parts to be checked"
+			}
+		}
+		if d.Section != p.Section {
+			continue
+		}
+		switch d.Code {
+		case message.MIMEFieldDuplicate, message.MIMEParamDuplicate, message.MIMEParamRepeated:
+			return "a MIME header field or parameter is there twice: readers do not agree on which one counts"
+		case message.MIMEParamExtended, message.MIMEParamEncodedWord:
+			return "a MIME parameter is encoded in a way that readers do not agree on"
+		case message.MIMETypeInvalid, message.MIMEParamInvalid, message.LimitParameters, message.HeaderFoldMIME:
+			return "the Content-Type is not well-formed: readers do not agree on what it means"
+		case message.MIMEEncodingMultipart:
+			return "the signed multipart has a transfer encoding: readers do not agree on its parts"
+		case message.BoundaryReused:
+			return "the boundary is that of another multipart around it"
+		case message.EpilogueBoundary, message.EpilogueMIME:
+			return "there are parts behind the end of the signed multipart"
+		}
+	}
+	return ""
+}
+
+// malformedForm returns what is wrong with a multipart/signed (RFC 1847 Section 2.1), "" if nothing is.
+func malformedForm(m *message.Message, p *message.Part) string {
+	if why := ambiguity(m, p); why != "" {
+		return why
+	}
+	switch n := len(p.Children); {
+	case !p.Closed:
+		return "the signed multipart has no end"
+	case n < 2:
+		return "the signed multipart has no signature"
+	case n > 2:
+		return fmt.Sprintf("the signed multipart has %d parts instead of 2", n)
+	}
+	signature := p.Children[1]
+	if len(signature.Children) > 0 || !isCMSType(signature.MediaType) && !sniff(m, signature) {
+		return "the second part of the signed multipart is no signature"
+	}
+	return ""
+}
+
+// oddities are flags for what is unusual about the form and does no harm.
+func oddities(m *message.Message, p *message.Part) []string {
+	var flags []string
+	for _, d := range m.Defects {
+		if d.Section != p.Section {
+			continue
+		}
+		switch d.Code {
+		case message.BoundaryPrefix, message.BoundaryGarbage, message.BoundaryIndented, message.BoundaryInvalid:
+			flags = addFlag(flags, FlagBoundary)
+		case message.MIMEFieldRepeated, message.MIMEFieldComment, message.MIMEParamBlank:
+			flags = addFlag(flags, FlagContentType)
+		}
+	}
+	return flags
+}
+
+// addFlag adds a flag that is not there yet.
+func addFlag(flags []string, names ...string) []string {
+	for _, name := range names {
+		if !slices.Contains(flags, name) {
+			flags = append(flags, name)
+		}
+	}
+	return flags
+}
+
+// maxPreamble is how many octets before the first or behind the last delimiter are looked at.
+const maxPreamble = 4 << 10
+
+// knownPreambles are what programs write for readers that know no MIME, letters and digits only.
+func knownPreambles() []string {
+	return []string{
+		"thisisansmimesignedmessage",                        // OpenSSL
+		"thisisacryptographicallysignedmessageinmimeformat", // Thunderbird
+		"thisisamultipartmessageinmimeformat",               // Outlook and others
+		"thisisamimeencapsulatedmessage",                    // Sendmail
+		"thisisamimeformattedmessage",
+	}
+}
+
+// outside looks at what a signed multipart has outside of its parts, which nobody signed. partial says that there is
+// text, flag that there is a note of the sender's program.
+func outside(m *message.Message, p *message.Part) (partial string, flags []string) {
+	if text := visible(m, p.Epilogue); text != "" {
+		return "there is text behind the signed part that nobody signed", []string{FlagEpilogue}
+	}
+	text := visible(m, p.Preamble)
+	switch {
+	case text == "" || slices.Contains(knownPreambles(), letters(text)):
+		return "", nil
+	case isNote(text):
+		return "", []string{FlagPreamble}
+	}
+	return "there is text before the signed part that nobody signed", []string{FlagPreamble}
+}
+
+// isNote reports whether a preamble is a short note about the format: programs write it in the language of their user. It
+// names MIME and nothing that a reader could follow or pay.
+func isNote(text string) bool {
+	return len(text) <= 200 && strings.Contains(strings.ToUpper(text), "MIME") && !strings.ContainsAny(text, ":@<>=&%$0123456789")
+}
+
+// visible returns the text of a range without the blanks around it.
+func visible(m *message.Message, r message.Range) string {
+	if r.End <= r.Start {
+		return ""
+	}
+	reader := m.Open(r)
+	for {
+		text, err := io.ReadAll(io.LimitReader(reader, maxPreamble))
+		if text = bytes.TrimSpace(text); len(text) > 0 || err != nil || reader.Size() == 0 {
+			return string(text)
+		}
+		if at, _ := reader.Seek(0, io.SeekCurrent); at >= reader.Size() {
+			return ""
+		}
+	}
+}
+
+// letters returns the ASCII letters and digits of a text, in lower case.
+func letters(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return -1
+	}, text)
+}
