@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -189,7 +191,11 @@ func newSealer(c *config.Config) (*arc.Sealer, error) {
 // filterOptions returns the options of a filter, without rules, and without the sealer: only mail that is delivered is
 // sealed, so that nothing else needs the key.
 func filterOptions(c *config.Config, r dns.Resolver, s *smime.Verifier, observer filter.Observer, explain bool) (filter.Options, error) {
-	notices, err := notice.New(string(c.Headers.Language), nil)
+	var own fs.FS
+	if c.Scan.Templates != "" {
+		own = os.DirFS(c.Scan.Templates)
+	}
+	notices, err := notice.New(string(c.Headers.Language), own)
 	if err != nil {
 		return filter.Options{}, err
 	}

@@ -30,7 +30,8 @@ type Rules struct {
 
 // Scan configures the inspection of contents.
 type Scan struct {
-	HTML HTML
+	HTML      HTML
+	Templates string
 }
 
 // HTML says how HTML is made safe.
@@ -89,6 +90,10 @@ func rulesRows() []*key {
 func scanRows() []*key {
 	return []*key{
 		newSection("scan", "Inspection of contents."),
+		newKey("scan.templates", optional(directory()), "", func(c *Config) *string { return &c.Scan.Templates },
+			"Directory with own texts for readers of changed messages: removed.en.txt in the place of an attachment, unsigned.en.txt in "+
+				"that of a signature, note.en.txt and note.en.html at the top of a message; likewise with de. They are templates of Go's "+
+				"text/template. What is missing there is taken from Assay."),
 		newSection("scan.html", "How HTML is made safe when a rule says strip_active_html."),
 		newKey("scan.html.forms", choice(FormsRemove, FormsKeep), FormsRemove, func(c *Config) *Forms { return &c.Scan.HTML.Forms },
 			"Forms in mail: remove, or keep."),
