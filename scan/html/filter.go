@@ -541,6 +541,8 @@ func harmlessBogus(t []byte, first bool) bool {
 	case bytes.HasPrefix(t, []byte("<![")):
 		inner := bytes.TrimRight(t[2:len(t)-1], "-")
 		return isCondition(inner) || bytes.EqualFold(inner, []byte("[endif]"))
+	case bytes.HasPrefix(t, []byte("</ ")):
+		return isWord(bytes.TrimSpace(t[3 : len(t)-1])) // "</ div>": a comment for most readers, an end tag for some
 	case bytes.HasPrefix(t, []byte("<?xml ")):
 		lower := bytes.ToLower(t)
 		_, charset, ok := bytes.Cut(lower, []byte("encoding"))
@@ -549,6 +551,16 @@ func harmlessBogus(t []byte, first bool) bool {
 		return !containsFold(t, "implementation") && !containsFold(t, "import")
 	}
 	return false
+}
+
+// isWord says whether text is letters and digits.
+func isWord(t []byte) bool {
+	for _, c := range t {
+		if classes[c]&isNameChar == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // doctype keeps a document type without an internal subset.

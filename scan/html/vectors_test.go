@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"assay/scan"
+	"assay/verify/message"
 )
 
 // A vector is one hostile document.
@@ -119,4 +121,44 @@ func TestNewslettersStayAsTheyAre(t *testing.T) {
 	if same*100 < len(docs)*95 {
 		t.Errorf("%d of %d newsletters are the same, want at least 95 %%", same, len(docs))
 	}
+}
+
+// TestMailsAreMadeSafe scans whole mails, and reads what the edits of HTML bodies put in.
+func TestMailsAreMadeSafe(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/mime-corpus"), "*.eml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no mails: %v", err)
+	}
+	bodies, edits := 0, 0
+	for _, name := range files {
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := message.Read(file, message.Envelope{}, message.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, remedy := range (&Scanner{}).Scan(t.Context(), m).Remedies {
+			bodies++
+			edit, taken, ok := remedy.Edit(scan.Active)
+			if !ok {
+				continue
+			}
+			edits++
+			t.Logf("%s %s: %q %v", filepath.Base(name), remedy.Section, edit.MediaType, taken)
+			if edit.Part.MediaType != "text/html" || edit.MediaType == "text/plain" {
+				continue
+			}
+			charset := edit.Part.Params["charset"]
+			if edit.MediaType != "" {
+				charset = "utf-8"
+			}
+			mustBeSafe(t, name, Result{Output: edit.Content}, charset, scan.Active)
+		}
+		if err := errors.Join(m.Close(), file.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d HTML parts, %d are edited at level active", bodies, edits)
 }
