@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"assay/verify/message"
 )
@@ -96,7 +97,7 @@ func addFlag(flags []string, names ...string) []string {
 // maxPreamble is how many octets before the first or behind the last delimiter are looked at.
 const maxPreamble = 4 << 10
 
-// knownPreambles are what programs write for readers that know no MIME, letters and digits only.
+// knownPreambles are what programs write for readers that know no MIME, as letters has it.
 func knownPreambles() []string {
 	return []string{
 		"thisisansmimesignedmessage",                        // OpenSSL
@@ -146,7 +147,7 @@ func visible(m *message.Message, r message.Range) string {
 	}
 }
 
-// letters returns the ASCII letters and digits of a text, in lower case.
+// letters returns a text without ASCII punctuation and blanks, in lower case.
 func letters(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -154,7 +155,9 @@ func letters(text string) string {
 			return r
 		case r >= 'A' && r <= 'Z':
 			return r + 'a' - 'A'
+		case r < utf8.RuneSelf:
+			return -1
 		}
-		return -1
+		return r
 	}, text)
 }

@@ -61,32 +61,47 @@ func (r *run) descend(outer, o *object, depth int) {
 }
 
 // checkInner checks an object that is all of what another one signed. Who signed inside is not asked: the outer signer
-// vouches for the whole.
+// vouches for the whole. But mail programs show the layers together, and none as good over one that is not.
 func (r *run) checkInner(outer, inner *object, depth int) {
 	if why := inner.formError(); why != "" {
 		r.layer(inner.section(), "malformed", why)
-		outer.flags = addFlag(outer.flags, FlagInnerBroken)
+		outer.innerBroken(inner)
 		return
 	}
 	if !r.open(inner) {
-		switch inner.state {
-		case Encrypted:
-			// Anybody can take another's encrypted content and sign it: mail programs do not show such a signature.
-			outer.partial = "signed from outside over an encrypted content: who wrote that is unknown"
-		case Compressed:
-			outer.flags = addFlag(outer.flags, FlagCompressed)
-		case CertsOnly:
-		default:
-			outer.flags = addFlag(outer.flags, FlagInnerBroken)
-		}
+		outer.unsignedInside(inner)
 		return
 	}
-	if !r.verify(inner) {
-		outer.flags = addFlag(outer.flags, FlagInnerBroken)
-		return
+	switch {
+	case r.verify(inner):
+		outer.flags = addFlag(outer.flags, FlagInnerSigned)
+	case inner.state == Altered || inner.state == Malformed:
+		outer.innerBroken(inner)
+	default:
+		outer.flags = addFlag(outer.flags, FlagInnerUnknown)
 	}
-	outer.flags = addFlag(outer.flags, FlagInnerSigned)
 	r.descend(outer, inner, depth+1)
+}
+
+// unsignedInside says what it means that an object inside is no signature that can be verified.
+func (o *object) unsignedInside(inner *object) {
+	switch inner.state {
+	case Encrypted:
+		// Anybody can take another's encrypted content and sign it: mail programs do not show such a signature.
+		o.partial = "signed from outside over an encrypted content: who wrote that is unknown"
+	case Compressed:
+		o.flags = addFlag(o.flags, FlagCompressed)
+	case Malformed:
+		o.innerBroken(inner)
+	}
+}
+
+// innerBroken says that a signature inside is not good.
+func (o *object) innerBroken(inner *object) {
+	o.flags = addFlag(o.flags, FlagInnerBroken)
+	if o.partial == "" {
+		o.partial = "signed over a text whose own signature (part " + inner.section() + ") is not good"
+	}
 }
 
 // list names the objects among the signed parts. They are covered by the signature like any attachment, so only what they

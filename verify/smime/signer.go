@@ -104,25 +104,22 @@ func (j *judgement) path() {
 	}
 }
 
-// trustOf translates the outcome of a path.
+// trustOf translates the outcome of a path. A path that is weak or cannot be checked breaks a rule; which one, State and
+// Reason say.
 func trustOf(p pki.Result) Trust {
 	switch p.Trust {
 	case pki.Public:
 		return PublicRoot
 	case pki.Private:
 		return PrivateRoot
-	case pki.Weak:
-		return WeakPath
 	case pki.Expired:
 		return Expired
 	case pki.NotYetValid:
 		return NotYetValid
-	case pki.Constrained:
+	case pki.Constrained, pki.Weak, pki.Unsupported:
 		return Constrained
 	case pki.NotForMail:
 		return NotForMail
-	case pki.Unsupported:
-		return NoSupport
 	case pki.SelfSigned:
 		return SelfSigned
 	case pki.Incomplete:

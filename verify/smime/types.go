@@ -83,8 +83,6 @@ const (
 	NotYetValid Trust = "not-yet-valid"
 	NotForMail  Trust = "not-for-mail" // extended key usage or key usage do not allow it
 	Constrained Trust = "constrained"  // a name constraint or another rule of the path forbids it
-	WeakPath    Trust = "weak"         // a trusted root, but over a short key or a SHA-1 signature
-	NoSupport   Trust = "unsupported"  // an algorithm or a critical extension of the path that is not implemented
 )
 
 // Good says whether the root is trusted and everything on the way to it is in order.
