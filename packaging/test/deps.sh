@@ -2,7 +2,8 @@
 # Installs what the demonstration and the tests need on Debian 12, and nothing when all of it is there:
 #
 #   deps.sh demo    Postfix, and dkimpy, which signs the mails of honest senders
-#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, and two other DKIM implementations
+#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, and
+#                   Chromium, which shows what HTML does
 #
 # Postfix is installed as a package, because its programs know their directories. Its own service is neither configured
 # nor started by this script, and the private instances of the tests do not touch it. Sendmail cannot be installed
@@ -104,7 +105,7 @@ demo)
     install postfix ca-certificates python3 python3-dkim
     ;;
 test)
-    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-nacl libmail-dkim-perl
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-nacl libmail-dkim-perl openssl chromium fonts-dejavu-core
     unpack_sendmail
     ;;
 *)
