@@ -1,5 +1,6 @@
 # make demo    real mails through a private Postfix with Assay beside it, and what the recipient finds
 # make test    every check and every test, with real Postfix and Sendmail
+# make html    hours of HTML in Chromium: all vectors, generated documents, pictures of newsletters before and after
 #
 # Both install what they need on Debian 12 (packaging/test/deps.sh). What they build is in dist/.
 
@@ -19,7 +20,7 @@ MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 REPORT := $(GO) run ./cmd/internal/testreport
 ABSENT := $(if $(MTAS),ASSAY_VECTORS|IPv6,.)
 
-.PHONY: all build demo test lint fast race e2e deps root clean
+.PHONY: all build demo test lint fast race e2e html deps root clean
 
 all: build
 
@@ -63,6 +64,13 @@ e2e: root
 	@$(GO) build -buildvcs=false -race -o dist/test/assay-race ./cmd/assay
 	ASSAY_BINARY=$(CURDIR)/dist/test/assay ASSAY_RACE_BINARY=$(CURDIR)/dist/test/assay-race $(MTAS) \
 		$(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(SLOW) | $(REPORT) -allow '$(ABSENT)'
+
+# What takes too long for every run: every vector of HTML in Chromium, generated documents, and how newsletters look before and
+# after (pictures below dist/html).
+html: deps
+	ASSAY_CHROMIUM_ALL=1 $(GO) test -count=1 -timeout 60m -run Chromium -v ./scan/html
+	ASSAY_CHROMIUM_FUZZ=$(or $(N),20000) $(GO) test -count=1 -timeout 120m -run Chromium -v ./scan/html
+	mkdir -p dist/html && ASSAY_LAYOUT=all TMPDIR=$(CURDIR)/dist/html $(GO) test -count=1 -timeout 60m -run Layout -v ./scan/html
 
 clean:
 	rm -rf dist

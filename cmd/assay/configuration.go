@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/cmd/internal/config"
+	"assay/rules"
 )
 
 // config returns the commands about the configuration.
@@ -18,12 +19,14 @@ func (a *app) config() *cobra.Command {
 func (a *app) configCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Report every problem of the configuration",
-		Long: "Report every problem of the configuration, each with its place, and warnings about what is probably not meant.\n" +
+		Short: "Report every problem of the configuration and of the rules",
+		Long: "Report every problem of the configuration and of the rules it names, each with its place, and warnings about what is\n" +
+			"probably not meant.\n" +
 			"Exit codes: 0 no problem, 1 problems, 2 warnings with --strict.",
 		Args: args(0, 1),
 	}
 	path := configFlag(c)
+	noRules := c.Flags().Bool("no-rules", false, "leave out the rules, which are checked by default")
 	strict := c.Flags().Bool("strict", false, "exit with 2 if there are warnings")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if len(args) == 1 {
@@ -38,12 +41,21 @@ func (a *app) configCheck() *cobra.Command {
 		}
 		system := loaded.System()
 		a.warn(system)
+		var problems rules.Problems
+		if !*noRules {
+			l := &loadedRules{config: loaded.Config, sources: ruleSources(loaded.Config, false)}
+			l.load(a.now())
+			if err := a.printProblems(l); err != nil {
+				return err
+			}
+			problems = l.problem
+		}
 		where := loaded.File
 		if where == "" {
 			where = "no configuration file, defaults"
 		}
 		fmt.Fprintf(a.out, "%s: ok\n", where)
-		if *strict && len(loaded.Warnings)+len(system) > 0 {
+		if *strict && len(loaded.Warnings)+len(system)+len(problems) > 0 {
 			return exitError(exitUsage)
 		}
 		return nil

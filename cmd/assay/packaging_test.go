@@ -116,8 +116,8 @@ func TestUnits(t *testing.T) {
 		return string(text)
 	}
 	service, socket := read("systemd/assay.service"), read("systemd/assay.socket")
-	for _, want := range []string{"Type=notify\n", "ExecStart=/usr/sbin/assay serve\n", "ExecStartPre=/usr/sbin/assay config check\n",
-		"ExecReload=/bin/kill -HUP $MAINPID\n", "WatchdogSec=60\n"} {
+	for _, want := range []string{"Type=notify\n", "ExecStart=/usr/sbin/assay serve\n", "ExecStartPre=/usr/sbin/assay config check --no-rules\n",
+		"ExecReload=/usr/sbin/assay ctl reload\n", "WatchdogSec=60\n"} {
 		if !strings.Contains(service, want) {
 			t.Errorf("assay.service lacks %q", want)
 		}

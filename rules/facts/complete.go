@@ -153,7 +153,7 @@ func (o *Object) completeTraits(name string, given func(string) bool) {
 	}
 }
 
-// completeOutcomes lets every outcome that is not stated read "none".
+// completeOutcomes lets every outcome that is not stated read "none", and a DMARC policy be that of the author's domain.
 func (t *Tree) completeOutcomes() {
 	a := &t.Auth
 	for _, outcome := range []*string{
@@ -163,6 +163,9 @@ func (t *Tree) completeOutcomes() {
 		if *outcome == "" {
 			*outcome = none
 		}
+	}
+	if a.DMARC.PolicyDomain == "" && a.DMARC.Policy != "" { // the common case: the author's domain has its own policy
+		a.DMARC.PolicyDomain = a.DMARC.Domain
 	}
 	for i := range a.DKIM.Signatures {
 		if a.DKIM.Signatures[i].Result == "" {
