@@ -38,6 +38,7 @@ limits: {dns_time: 2s, time: 10s}
 //
 //	session      "key: value" lines: client, name, login, tls, via, mta, helo, from, to, params, sign, dns (see session)
 //	config.yaml  laid over baseConfig
+//	rules/NAME   a file of the operator's directory of rules, which is read after the rules that come with Assay
 //	dns          master file; {{rsa2048}} and its like stand for the public keys
 //	message.eml  the message, sent with CRLF line ends; message.raw instead is a Go string per line, sent as it is
 //	want         what the client and the recipient get; want.sendmail where Sendmail differs
@@ -239,7 +240,11 @@ func (r *runner) startDNS(t *testing.T, c testCase, s session) string {
 // startDaemon starts the program with the configuration of a case.
 func (r *runner) startDaemon(t *testing.T, c testCase, resolver string) *mtatest.Daemon {
 	t.Helper()
-	d, err := mtatest.StartDaemon(r.program, r.lane.config(t, c.files["config.yaml"], resolver), "")
+	config := c.files["config.yaml"]
+	if dir := c.rules(t); dir != "" {
+		config += fmt.Sprintf("\nrules: {dirs: [shipped, %q]}\n", dir)
+	}
+	d, err := mtatest.StartDaemon(r.program, r.lane.config(t, config, resolver), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +255,21 @@ func (r *runner) startDaemon(t *testing.T, c testCase, resolver string) *mtatest
 		_ = d.Close()
 	})
 	return d
+}
+
+// rules writes the rule files of a case into a directory and returns its name, "" if there are none.
+func (c testCase) rules(t *testing.T) string {
+	t.Helper()
+	files := make(map[string]string)
+	for name, text := range c.files {
+		if name, found := strings.CutPrefix(name, "rules/"); found {
+			files[name] = text
+		}
+	}
+	if len(files) == 0 {
+		return ""
+	}
+	return ruleDir(t, files)
 }
 
 // config returns the configuration of the program: where the lane and the DNS are, baseConfig, and text over both.
@@ -312,7 +332,7 @@ func (r *runner) play(t *testing.T, c testCase, s session, m mtatest.MTA) string
 		for _, sig := range s.sign {
 			message = r.keys.sign(t, sig, message)
 		}
-		out.WriteString(r.one(t, client, s, message))
+		out.WriteString(r.one(t, m, client, s, message))
 	}
 }
 
@@ -378,7 +398,7 @@ func must(t *testing.T, err error) {
 }
 
 // one sends one message and describes what came of it.
-func (r *runner) one(t *testing.T, client *mtatest.Client, s session, message []byte) string {
+func (r *runner) one(t *testing.T, m mtatest.MTA, client *mtatest.Client, s session, message []byte) string {
 	t.Helper()
 	if s.via == "submit" {
 		before := len(r.lane.sink.To(s.env.To[0]))
@@ -402,7 +422,12 @@ func (r *runner) one(t *testing.T, client *mtatest.Client, s session, message []
 	if reply.Code != 250 {
 		return "reply: " + reply.String() + "\n"
 	}
-	text := "reply: 250\n" + describe(t, message, r.lane.delivered(t, reply))
+	text := "reply: 250\n"
+	if held, found := r.lane.held(t, m, reply.QueueID()); found {
+		text += strings.TrimSpace("held: "+held.Reason) + "\n"
+		must(t, m.Release(held.ID)) // what the recipient gets when somebody lets it go
+	}
+	text += describe(t, message, r.lane.delivered(t, reply))
 	if n := len(r.lane.sink.Queue(reply.QueueID())); n != 1 {
 		t.Errorf("delivered %d times", n)
 	}
@@ -428,8 +453,11 @@ func describe(t *testing.T, sent, got []byte) string {
 		fmt.Fprintf(&b, "removed: %.60q\n", f)
 	}
 	for _, f := range added {
-		if !strings.HasPrefix(f, "Received:") {
-			name, _, _ := strings.Cut(f, ":")
+		switch name, _, _ := strings.Cut(f, ":"); name {
+		case "Received":
+		case "Subject":
+			fmt.Fprintf(&b, "new: %q\n", f)
+		default:
 			fmt.Fprintf(&b, "added by the MTA: %s\n", name)
 		}
 		if ours(f) {
@@ -442,7 +470,7 @@ func describe(t *testing.T, sent, got []byte) string {
 // ours reports whether a field is one that Assay writes.
 func ours(field string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(field), ":")
-	return name == "authentication-results" || strings.HasPrefix(name, "x-assay-")
+	return name == "authentication-results" || name == "x-spam-flag" || strings.HasPrefix(name, "x-assay-")
 }
 
 // differences compares two lists of fields of which the second one kept the order of the first.

@@ -171,6 +171,44 @@ func (l *lane) delivered(t *testing.T, reply mtatest.Reply) []byte {
 	return d.Data
 }
 
+// held waits until a message is delivered or held, and returns what the queue says of it if it is held.
+func (l *lane) held(t *testing.T, m mtatest.MTA, id string) (mtatest.Queued, bool) {
+	t.Helper()
+	for deadline, wait := time.Now().Add(time.Minute), 5*time.Millisecond; time.Now().Before(deadline); wait *= 2 {
+		if len(l.sink.Queue(id)) > 0 {
+			return mtatest.Queued{}, false
+		}
+		if time.Sleep(wait); wait < 40*time.Millisecond {
+			continue // most are delivered at once, and asking Postfix for its queue takes a program
+		}
+		for _, q := range queue(t, m) {
+			if q.ID == id && q.Held {
+				return q, true
+			}
+		}
+	}
+	t.Fatalf("%s is neither delivered nor held", id)
+	return mtatest.Queued{}, false
+}
+
+// ruleDir makes a directory of files.
+func ruleDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	writeFiles(t, dir, files)
+	return dir
+}
+
+// writeFiles writes files into a directory, and below it.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+}
+
 // between is the envelope of a mail from one address to another.
 func between(from string, to ...string) mtatest.Envelope { return mtatest.Envelope{From: from, To: to} }
 

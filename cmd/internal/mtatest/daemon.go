@@ -1,6 +1,7 @@
 package mtatest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +16,18 @@ import (
 
 // A Daemon is a running "assay serve".
 type Daemon struct {
-	dir    string
-	config string
-	log    string
-	proc   *process
+	dir     string
+	config  string
+	log     string
+	state   string
+	program string
+	proc    *process
+}
+
+// DaemonOptions say where a daemon keeps its files. What is empty is kept with the daemon's own, and is gone with it.
+type DaemonOptions struct {
+	Log   string // appended to
+	State string // directory of the rule sets and of the control socket
 }
 
 // servingLine is what the daemon logs when it can be reached.
@@ -40,18 +49,22 @@ func BuildAssay(dir string, race bool) (string, error) {
 	return path, nil
 }
 
-// StartDaemon runs a program with a configuration and waits until it serves. The log is appended to the file, so that
-// it survives a restart; "" keeps it with the daemon's own files.
+// StartDaemon is StartDaemonWith for a daemon with a log that survives it; "" keeps that with the daemon's own files.
 func StartDaemon(program, config, log string) (*Daemon, error) {
+	return StartDaemonWith(program, config, DaemonOptions{Log: log})
+}
+
+// StartDaemonWith runs a program with a configuration and waits until it serves.
+func StartDaemonWith(program, config string, opt DaemonOptions) (*Daemon, error) {
 	dir, err := newDir("dm")
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{dir: dir, config: filepath.Join(dir, "assay.yaml"), log: log}
-	if d.log == "" {
-		d.log = filepath.Join(dir, "log")
+	d := &Daemon{
+		dir: dir, config: filepath.Join(dir, "assay.yaml"), program: program,
+		log: cmp.Or(opt.Log, filepath.Join(dir, "log")), state: cmp.Or(opt.State, dir),
 	}
-	if err := d.start(program, config); err != nil {
+	if err := d.start(config); err != nil {
 		err = fmt.Errorf("mtatest: assay: %w\n%s", err, d.Log())
 		return nil, errors.Join(err, d.Close())
 	}
@@ -59,7 +72,7 @@ func StartDaemon(program, config, log string) (*Daemon, error) {
 }
 
 // start writes the configuration and runs the program.
-func (d *Daemon) start(program, config string) error {
+func (d *Daemon) start(config string) error {
 	if err := d.Configure(config); err != nil {
 		return err
 	}
@@ -69,11 +82,8 @@ func (d *Daemon) start(program, config string) error {
 	}
 	defer func() { _ = log.Close() }()
 	before := len(d.Log())
-	cmd := exec.Command(program, "serve", "--config", d.config)
+	cmd := d.Command("serve")
 	cmd.Stdout, cmd.Stderr = log, log
-	// Nothing of it is kept where the system's own instance keeps its state.
-	cmd.Env = append(os.Environ(), "ASSAY__RULES__STATE="+filepath.Join(d.dir, "rules"), "ASSAY__VERIFY__SMIME__CACHE="+filepath.Join(d.dir, "smime"),
-		"ASSAY__LISTEN__CONTROL="+filepath.Join(d.dir, "control.sock"))
 	if d.proc, err = startProcess(cmd, d.dir); err != nil {
 		return err
 	}
@@ -83,6 +93,28 @@ func (d *Daemon) start(program, config string) error {
 		}
 		return nil
 	})
+}
+
+// Command returns a command of the program with the daemon's configuration and environment, such as "ctl", "status".
+func (d *Daemon) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(d.program, append(args, "--config", d.config)...)
+	// Nothing of it is kept where the system's own instance keeps its state.
+	cmd.Env = append(os.Environ(), "ASSAY__RULES__STATE="+filepath.Join(d.state, "rules"), "ASSAY__VERIFY__SMIME__CACHE="+filepath.Join(d.dir, "smime"),
+		"ASSAY__LISTEN__CONTROL="+d.Control())
+	return cmd
+}
+
+// Control returns the path of the control socket.
+func (d *Daemon) Control() string { return filepath.Join(d.state, "control.sock") }
+
+// Run runs such a command and returns what it wrote and its exit code.
+func (d *Daemon) Run(args ...string) (output string, code int, err error) {
+	out, err := d.Command(args...).CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return string(out), exit.ExitCode(), nil
+	}
+	return string(out), 0, err
 }
 
 // Configure writes another configuration, which the daemon reads on SIGHUP.

@@ -30,6 +30,8 @@ type MTA interface {
 	Addr() string
 	// Queue lists the messages that are not delivered.
 	Queue() ([]Queued, error)
+	// Release lets a held message go, and has the MTA deliver it.
+	Release(id string) error
 	// Log returns what the instance has logged so far, for failing tests.
 	Log() string
 	// Close kills every process of the instance and removes its files.
@@ -40,6 +42,8 @@ type MTA interface {
 type Queued struct {
 	ID   string
 	Held bool // quarantined: Postfix's hold queue, a quarantined queue group of Sendmail
+	// Reason is why it is held. Postfix keeps none.
+	Reason string
 }
 
 // requireRoot returns ErrUnavailable for an ordinary user: both MTAs change their identity when they deliver.

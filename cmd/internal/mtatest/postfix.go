@@ -247,9 +247,20 @@ func (p *Postfix) Queue() ([]Queued, error) {
 		if err := json.Unmarshal(line, &entry); err != nil {
 			return nil, fmt.Errorf("postqueue: %w", err)
 		}
-		queue = append(queue, Queued{entry.ID, entry.Queue == "hold"})
+		queue = append(queue, Queued{ID: entry.ID, Held: entry.Queue == "hold"})
 	}
 	return queue, nil
+}
+
+// Release implements MTA.
+func (p *Postfix) Release(id string) error {
+	if out, err := p.command("postsuper", "-H", id).CombinedOutput(); err != nil {
+		return fmt.Errorf("postsuper: %w: %s", err, out)
+	}
+	if out, err := p.command("postqueue", "-i", id).CombinedOutput(); err != nil {
+		return fmt.Errorf("postqueue: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Set changes main.cf parameters of the running instance.

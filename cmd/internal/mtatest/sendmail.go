@@ -14,6 +14,7 @@ import (
 // program comes from unpacked packages: see SendmailRoot.
 type Sendmail struct {
 	dir  string
+	root string // of the unpacked packages
 	addr string
 	proc *process
 }
@@ -111,7 +112,7 @@ func StartSendmail(opt SendmailOptions) (*Sendmail, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sendmail{dir: dir, addr: "127.0.0.1:" + ports[0]}
+	s := &Sendmail{dir: dir, root: opt.Root, addr: "127.0.0.1:" + ports[0]}
 	if err := s.start(opt); err != nil {
 		err = fmt.Errorf("mtatest: sendmail: %w\n%s", err, s.Log())
 		return nil, errors.Join(err, s.Close())
@@ -148,10 +149,41 @@ func (s *Sendmail) Queue() ([]Queued, error) {
 		case strings.HasPrefix(f.Name(), "qf"):
 			queue = append(queue, Queued{ID: f.Name()[2:]})
 		case strings.HasPrefix(f.Name(), "hf"):
-			queue = append(queue, Queued{ID: f.Name()[2:], Held: true})
+			queue = append(queue, Queued{ID: f.Name()[2:], Held: true, Reason: s.reason(f.Name())})
 		}
 	}
 	return queue, nil
+}
+
+// reason returns why a message is quarantined: the line of its queue file that begins with q.
+func (s *Sendmail) reason(file string) string {
+	text, err := os.ReadFile(filepath.Join(s.dir, "queue", file))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if reason, found := strings.CutPrefix(line, "q"); found {
+			return strings.TrimSpace(reason)
+		}
+	}
+	return ""
+}
+
+// Release implements MTA.
+func (s *Sendmail) Release(id string) error {
+	for _, args := range [][]string{{"-qQ", "-qI" + id, "-Q"}, {"-qI" + id}} {
+		if out, err := s.command(args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("sendmail %v: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
+
+// command returns the program with the configuration of this instance.
+func (s *Sendmail) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.root, sendmailProgram), append([]string{"-C", filepath.Join(s.dir, "sendmail.cf")}, args...)...)
+	cmd.Env = append(os.Environ(), "LD_PRELOAD="+filepath.Join(s.root, sendmailShim))
+	return cmd
 }
 
 // start writes the configuration and runs the daemon.
@@ -167,8 +199,7 @@ func (s *Sendmail) start(opt SendmailOptions) error {
 		return err
 	}
 	defer func() { _ = console.Close() }()
-	daemon := exec.Command(filepath.Join(opt.Root, sendmailProgram), "-C", filepath.Join(s.dir, "sendmail.cf"), "-bD")
-	daemon.Env = append(os.Environ(), "LD_PRELOAD="+filepath.Join(opt.Root, sendmailShim))
+	daemon := s.command("-bD")
 	daemon.Stdout, daemon.Stderr = console, console
 	if s.proc, err = startProcess(daemon, s.dir); err != nil {
 		return err
