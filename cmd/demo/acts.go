@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -52,6 +54,9 @@ type act struct {
 	forged   string              // header lines that the sender brings along
 	sign     string              // domain that signs
 	alter    func([]byte) []byte // what happens to the message behind the signature
+	html     string              // the text is HTML
+	file     string              // name of an attachment
+	body     []string            // in the delivered body, which is changed; "no: " as in want
 	code     int                 // of the reply
 	want     []string            // in the added fields, or in the reply; "no: " in front of what must not be there
 	shows    string
@@ -80,7 +85,7 @@ func acts() []act {
 	refused.code, refused.want = 550, []string{"5.7.1 DMARC policy of bank.example"}
 	refused.shows = "refused, as the bank asks for"
 
-	return []act{honest(), newsletter(), marked, boast, list(), broken(), refused, away(), back()}
+	return []act{honest(), newsletter(), marked, boast, list(), broken(), script(), refused, ownRule(), away(), back()}
 }
 
 // honest is the mail everybody hopes for.
@@ -128,6 +133,68 @@ func broken() act {
 	}
 }
 
+// script is HTML that acts on its own.
+func script() act {
+	a := honest()
+	a.title = "A signed mail whose HTML runs a script"
+	a.subject = "Our new web site"
+	a.html = `<p>Dear customer,</p><script>steal()</script><p onclick="go()">look at our <a href="https://partner.example/">new site</a>.</p>`
+	a.want = []string{"dkim=pass", "trust=authenticated", "changed=html", `removed="handler=1,script=1"`}
+	a.body = []string{"<p>Dear customer,</p><p>look at our", "https://partner.example/", "no: script", "no: onclick"}
+	a.shows = "what acts on its own is gone, the rest is as it was written, and the checks were made before"
+	return a
+}
+
+// ownRule is refused by a rule that did not exist a moment before.
+func ownRule() act {
+	a := honest()
+	a.title = "A rule of your own is put into force with assay ctl reload: no disk images"
+	a.before = (*stage).addRule
+	a.subject = "Your invoice"
+	a.file = "invoice.iso"
+	a.code, a.want = 550, []string{"5.7.1 partner.example may not send disk images"}
+	a.shows = "the rule and its test were checked first; no mail was lost over the change"
+	return a
+}
+
+// ruleFile and ruleTest are what an operator writes.
+const (
+	ruleFile = `format: 1
+rules:
+  - id: no-disk-images
+    title: Disk images are not accepted
+    severity: high
+    mode: enforce
+    when: attachments.exists(a, a.ext in ["iso", "img", "vhd"])
+    then:
+      reject: 550 5.7.1 ${from.domain} may not send disk images
+`
+	ruleTest = `format: 1
+tests:
+  - name: an image is refused
+    facts: {attachments: [{name: x.iso}]}
+    expect: {fired_includes: [no-disk-images], disposition: reject}
+  - name: a picture is not
+    facts: {attachments: [{name: x.png}]}
+    expect: {not_fired: [no-disk-images]}
+`
+)
+
+// addRule writes a rule and has it activated.
+func (s *stage) addRule() error {
+	for name, text := range map[string]string{"50-own.yaml": ruleFile, "50-own_test.yaml": ruleTest} {
+		if err := os.WriteFile(filepath.Join(s.rules, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	said, code, err := s.assay.Run("ctl", "reload")
+	fmt.Fprintf(s.out, "   $ assay ctl reload\n%s", indent(said))
+	if err == nil && code != 0 {
+		err = fmt.Errorf("assay ctl reload: exit code %d", code)
+	}
+	return err
+}
+
 // away is sent while Assay does not run, and back is the second try of the same mail.
 func away() act {
 	a := honest()
@@ -156,7 +223,7 @@ func enforce(s *stage) error {
 	if err := s.assay.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(10 * time.Second); strings.Count(s.assay.Log(), "\n") == before; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); strings.Count(s.assay.Log(), "\n") == before; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("assay did not say that it has read its configuration again")
 		}
@@ -169,7 +236,14 @@ func (a act) message() []byte {
 	var b bytes.Buffer
 	b.WriteString(a.forged)
 	fmt.Fprintf(&b, "From: %s\r\nTo: you@demo.example\r\nSubject: %s\r\n", a.from, a.subject)
-	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <1@%s>\r\n\r\n", time.Now().Format(time.RFC1123Z), a.helo)
-	fmt.Fprintf(&b, "This is the text of the mail.\r\n")
+	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <1@%s>\r\nMIME-Version: 1.0\r\n", time.Now().Format(time.RFC1123Z), a.helo)
+	switch {
+	case a.html != "":
+		fmt.Fprintf(&b, "Content-Type: text/html; charset=utf-8\r\n\r\n%s\r\n", a.html)
+	case a.file != "":
+		fmt.Fprintf(&b, "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=%s\r\n\r\nCD001\r\n", a.file)
+	default:
+		fmt.Fprintf(&b, "\r\nThis is the text of the mail.\r\n")
+	}
 	return b.Bytes()
 }

@@ -39,6 +39,7 @@ func main() {
 // A stage is everything that plays a part.
 type stage struct {
 	dir     string
+	rules   string // directory of the operator's rules
 	program string
 	port    int // of the milter
 	signer  *signer
@@ -82,6 +83,10 @@ func (s *stage) open() (err error) {
 	if s.dir, err = os.MkdirTemp("", "assay-demo-"); err != nil {
 		return err
 	}
+	s.rules = filepath.Join(s.dir, "rules.d")
+	if err = os.Mkdir(s.rules, 0o755); err != nil {
+		return err
+	}
 	if s.program == "" {
 		if s.program, err = mtatest.BuildAssay(s.dir, false); err != nil {
 			return err
@@ -123,7 +128,8 @@ listen: {milter: "inet:127.0.0.1:%d"}
 identity: {authserv_id: mx.demo.example}
 resolver: {servers: [%q], timeout: 500ms}
 verify: {dmarc: {enforce: %t}}
-`, s.port, s.dns.Addr(), enforce)
+rules: {dirs: [shipped, %q]}
+`, s.port, s.dns.Addr(), enforce, s.rules)
 }
 
 // close takes everything down.
@@ -179,8 +185,14 @@ func (s *stage) play(a act) error {
 	}
 	found := added(d.Data)
 	fmt.Fprintf(s.out, "   delivered with\n%s", indent(found))
-	if !bytes.HasSuffix(d.Data, body(message)) {
+	switch {
+	case a.body == nil && !bytes.HasSuffix(d.Data, body(message)):
 		return errors.New("the body was changed")
+	case a.body != nil:
+		fmt.Fprintf(s.out, "   and the text\n%s", indent(string(body(d.Data))))
+		if err := contains(string(body(d.Data)), a.body); err != nil {
+			return err
+		}
 	}
 	return contains(found, a.want)
 }
