@@ -35,13 +35,20 @@ type rig struct {
 	program string
 	config  string
 	log     string
+	state   string // rule sets and control socket; they survive the program
 	daemon  *mtatest.Daemon
 }
 
 // newRig starts everything. The configuration is laid over the base one.
 func newRig(t *testing.T, program, config string) *rig {
 	t.Helper()
-	r := &rig{lane: newLane(t, setup{}), t: t, program: program, log: filepath.Join(t.TempDir(), "log")}
+	return newRigWith(t, setup{}, program, config)
+}
+
+// newRigWith is newRig with MTAs that differ from plain ones.
+func newRigWith(t *testing.T, s setup, program, config string) *rig {
+	t.Helper()
+	r := &rig{lane: newLane(t, s), t: t, state: stateDir(t), program: program, log: filepath.Join(t.TempDir(), "log")}
 	r.dns = dnstest.New(t, failureZone, dnstest.Options{})
 	r.config = r.lane.config(t, config, r.dns.Addr())
 	r.start()
@@ -52,6 +59,16 @@ func newRig(t *testing.T, program, config string) *rig {
 		}
 	})
 	return r
+}
+
+// stateDir makes a directory with a short name, because the path of a socket has to fit into 107 octets.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "assay-st-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	return dir
 }
 
 // failureZone has one honest domain and one that is forged.
@@ -65,7 +82,7 @@ _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 func (r *rig) start() {
 	r.t.Helper()
 	var err error
-	r.daemon, err = mtatest.StartDaemon(r.program, r.config, r.log)
+	r.daemon, err = mtatest.StartDaemonWith(r.program, r.config, mtatest.DaemonOptions{Log: r.log, State: r.state})
 	must(r.t, err)
 }
 
