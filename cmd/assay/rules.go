@@ -79,13 +79,27 @@ func (a *app) loadRules(f *ruleFlags, dirs []string) (*loadedRules, error) {
 		l.sources = append([]rules.Source{shippedSource()}, own...)
 	}
 	l.load(a.now())
-	if l.set == nil && !f.alone {
-		alone := &loadedRules{config: l.config, sources: own}
-		if alone.load(a.now()); len(alone.problem.Errors()) < len(l.problem.Errors()) {
-			l = alone
-		}
+	if l.set == nil && !f.alone && copied(l.problem) {
+		fmt.Fprintln(a.err, "note: the directory holds copies of rules that come with Assay, so it is taken alone, as with --alone; in assay.yaml "+
+			"rules.dirs must not name \"shipped\" beside it")
+		l = &loadedRules{config: l.config, sources: own}
+		l.load(a.now())
 	}
 	return l, nil
+}
+
+// maxCopied is how many rules of the shipped set a directory may define again by mistake. With more it is a set of its own.
+const maxCopied = 2
+
+// copied reports whether the problems of a directory that was loaded beside the shipped rules come from being a copy of them.
+func copied(problems rules.Problems) bool {
+	n := 0
+	for _, p := range problems {
+		if strings.HasPrefix(p.Message, "rule id ") && strings.Contains(p.Message, "is already used in") {
+			n++
+		}
+	}
+	return n > maxCopied
 }
 
 // load loads the sources.
@@ -111,7 +125,7 @@ func (a *app) rulesCheck() *cobra.Command {
 		Use:   "check [DIR...]",
 		Short: "Report every problem of the rules",
 		Long: "Report every problem of the rules in the directories, each with its place and what to do about it, and warnings. They\n" +
-			"are checked together with the rules that come with Assay, unless they define some of those themselves. Without a\n" +
+			"are checked together with the rules that come with Assay, unless they are a copy of those. Without a\n" +
 			"directory the rules of the configuration are checked.\n" +
 			"Exit codes: 0 no problem, 1 problems, 2 warnings with --strict.",
 		Args: cobra.ArbitraryArgs,

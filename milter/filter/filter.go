@@ -254,7 +254,9 @@ func (f *Filter) fields(o *Outcome) error {
 	if a := &o.Amendment; !f.opt.Headers.NoResult && (a.body != nil || len(a.Kept) > 0) {
 		o.Headers = append(o.Headers, f.opt.Headers.Content(a.content()))
 	}
-	o.Headers = append(o.Headers, o.Decision.Headers...)
+	for _, h := range o.Decision.Headers { // what a rule took from the message may hold anything
+		o.Headers = append(o.Headers, rules.HeaderField{Name: h.Name, Value: headers.Text(h.Name, h.Value)})
+	}
 	return nil
 }
 

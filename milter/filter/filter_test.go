@@ -297,6 +297,8 @@ func TestDispositions(t *testing.T) {
 		{"junk", rules.Decision{Disposition: rules.Junk}, plan.Accept, "insert_header X-Spam-Flag YES"},
 		{"quarantine quotes the message", rules.Decision{Disposition: rules.Quarantine, Reason: "gef\u00e4lscht\r\nx"}, plan.Accept,
 			"quarantine  gef?lscht x"},
+		{"a field quotes the message", rules.Decision{Disposition: rules.Deliver, Headers: []rules.HeaderField{{Name: "X-Assay-Y", Value: "a\r\nB: c\x00\n"}}},
+			plan.Accept, "insert_header X-Assay-Y a B: c"},
 		{"quarantine without a reason", rules.Decision{Disposition: rules.Quarantine}, plan.Accept, "quarantine  quarantined by policy"},
 		{"an unknown disposition is no delivery", rules.Decision{Disposition: 99}, plan.TempFail, ""},
 		{"less than none", rules.Decision{Disposition: -1}, plan.TempFail, ""},

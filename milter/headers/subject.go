@@ -2,6 +2,9 @@ package headers
 
 import (
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 
 	"assay/milter/plan"
 	"assay/verify/message"
@@ -33,7 +36,7 @@ func TagSubject(subject message.Field, prefix string) string {
 	old := strings.TrimLeft(strings.ReplaceAll(string(subject.Value()), "\r\n", "\n"), " \t\n")
 	old = strings.TrimRight(old, " \t\n")
 	if !plan.ValidValue(old) {
-		return encode(cutRunes(oneLine(prefix+" "+subject.Text()), maxSubject), used)
+		return encode(cutRunes(oneLine(prefix+" "+guessed(subject).Text()), maxSubject), used)
 	}
 	if old == "" {
 		return encode(prefix, used)
@@ -49,6 +52,18 @@ func TagSubject(subject message.Field, prefix string) string {
 		return head + "\n " + old
 	}
 	return head + " " + old
+}
+
+// guessed returns a field whose octets are not UTF-8 as what mail programs take it for, Windows-1252, so that tagging it
+// takes no letter away.
+func guessed(f message.Field) message.Field {
+	if utf8.Valid(f.Raw) {
+		return f
+	}
+	if raw, err := charmap.Windows1252.NewDecoder().Bytes(f.Raw); err == nil {
+		f.Raw = raw
+	}
+	return f
 }
 
 // Text returns text as the value of a field of a name: as it is when it is ASCII, else as encoded words, folded. Control

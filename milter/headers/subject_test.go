@@ -19,6 +19,7 @@ func TestTagSubject(t *testing.T) {
 		{"folded as it was", "Subject: a\r\n b\r\n", "[x]", "[x] a\n b", "[x] a b"},
 		{"begins on the next line", "Subject:\r\n b\r\n", "[x]", "[x] b", "[x] b"},
 		{"raw octets", "Subject: Gr\xc3\xbc\xc3\x9fe\r\n", "[x]", "=?utf-8?q?[x]_Gr=C3=BC=C3=9Fe?=", "[x] Grüße"},
+		{"raw octets of Windows-1252", "Subject: Gr\xfc\xdfe \x80\r\n", "[x]", "=?utf-8?q?[x]_Gr=C3=BC=C3=9Fe_=E2=82=AC?=", "[x] Grüße €"},
 		{"NUL", "Subject: a\x00b\r\n", "[x]", "[x] ab", "[x] ab"},
 		{"empty", "Subject:\r\n", "[x]", "[x]", "[x]"},
 		{"long", "Subject: " + strings.TrimSpace(long) + "\r\n", "[x]", "[x]\n " + strings.TrimSpace(long), "[x] " + strings.TrimSpace(long)},

@@ -2,12 +2,15 @@ package headers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"assay/rules"
 	"assay/verify"
 	"assay/verify/authres"
+	"assay/verify/dkim"
 	"assay/verify/message"
+	"assay/verify/spf"
 )
 
 // A phrase is one sentence of the summary in every language. %s is the domain in From.
@@ -31,6 +34,7 @@ var (
 	sayLoggedIn      = phrase{"Sent by a logged-in user of this mail system.", "Von einem angemeldeten Benutzer dieses Mailsystems gesendet."}
 	sayLocal         = phrase{"Created on this mail system, sender not checked.", "Auf diesem Mailsystem erzeugt, Absender nicht geprüft."}
 	sayRelay         = phrase{"Received from a trusted mail system, sender not checked.", "Von einem vertrauten Mailsystem empfangen, Absender nicht geprüft."}
+	saySuspicious    = phrase{"Warning: this mail is suspicious: %s.", "Warnung: diese E-Mail ist verdächtig: %s."} // title of the rule
 	sayNoAuthor      = phrase{"Warning: this mail names no sender.", "Warnung: diese E-Mail nennt keinen Absender."}
 	saySeveral       = phrase{"Warning: this mail names several senders.", "Warnung: diese E-Mail nennt mehrere Absender."}
 	sayMalformed     = phrase{"Warning: the sender of this mail cannot be read.", "Warnung: der Absender dieser E-Mail ist nicht lesbar."}
@@ -59,6 +63,9 @@ func (o Options) Summary(s Subject) rules.HeaderField {
 			tls = sayEncrypted
 		}
 		text += " " + tls.in(o.Language)
+	}
+	if title := suspicion(s.Decision); title != "" {
+		text += " " + fmt.Sprintf(saySuspicious.in(o.Language), title)
 	}
 	for _, note := range s.Decision.Notes[:min(len(s.Decision.Notes), maxNotes)] {
 		text += " " + cutRunes(oneLine(note), maxNote)
@@ -100,7 +107,8 @@ func sentence(s Subject) phrase {
 	switch {
 	case s.Decision.Trust == rules.Forged:
 		return sayForged
-	case s.Decision.Trust == rules.Authenticated || s.Decision.Trust == rules.Verified:
+	case s.Decision.Trust == rules.Authenticated || s.Decision.Trust == rules.Verified,
+		s.Decision.Trust == rules.Suspicious && confirmed(s.Results):
 		if s.Results.DMARC.Result == authres.Fail {
 			return sayForwarded
 		}
@@ -111,6 +119,36 @@ func sentence(s Subject) phrase {
 		return sayNotAligned
 	}
 	return sayUnknown
+}
+
+// confirmed reports whether the domain in From is confirmed, whatever rules think of the message.
+func confirmed(r verify.Results) bool {
+	d := r.DMARC
+	switch {
+	case d.Result == authres.Pass:
+		return true
+	case d.Result == authres.Fail:
+		return r.ARC.Result == authres.Pass && r.ARC.Trusted && r.ARC.DMARC == authres.Pass && r.ARC.DMARCFrom == d.Domain
+	case d.Result != authres.None || d.Domain == "":
+		return false
+	}
+	return slices.ContainsFunc(r.DKIM, func(v dkim.Verification) bool { return v.Result == authres.Pass && v.Domain == d.Domain }) ||
+		slices.ContainsFunc(r.SPF, func(v spf.Verification) bool {
+			return v.Result == authres.Pass && v.Identity == spf.MailFrom && v.Domain == d.Domain
+		})
+}
+
+// suspicion is the title of the first grave rule that was enforced, "" if there is none or the mail is worse than suspicious.
+func suspicion(d rules.Decision) string {
+	if d.Trust != rules.Suspicious {
+		return ""
+	}
+	for _, m := range d.Rules {
+		if m.Enforced && (m.Severity == rules.High || m.Severity == rules.Critical) {
+			return cutRunes(strings.TrimRight(oneLine(m.Title), "."), maxNote)
+		}
+	}
+	return ""
 }
 
 // maxEncodedLine bounds a line that holds an encoded word (RFC 2047 Section 2).
