@@ -71,7 +71,7 @@ func malformedForm(m *message.Message, p *message.Part) string {
 func oddities(m *message.Message, p *message.Part) []string {
 	var flags []string
 	for _, d := range m.Defects {
-		if d.Section != p.Section {
+		if d.Section != p.Section && (d.Code != message.BoundaryPrefix || d.Section != p.Children[0].Section) {
 			continue
 		}
 		switch d.Code {

@@ -144,7 +144,7 @@ func (j *judgement) revocation(p pki.Result, sd *cms.SignedData) {
 		j.decide(Revoked, "%s", rev.Reason)
 	default:
 		s.Revocation = RevocationUnknown
-		j.step("signer %d: revocation is not known: %s", j.n+1, rev.Reason)
+		j.step("signer %d: %s", j.n+1, rev.Reason)
 		if j.o.Revocation == RevocationHard {
 			j.decide(Unavailable, "whether the certificate was revoked could not be found out: %s", rev.Reason)
 		}
