@@ -124,18 +124,18 @@ func (d *daemon) harvest(dir string, out *filter.Outcome) {
 
 // serveControl answers "assay ctl" until ctx ends; the channel is closed after that. Where the socket cannot be made the
 // daemon works without it: mail matters more.
-func (d *daemon) serveControl(ctx context.Context) (<-chan struct{}, error) {
+func (d *daemon) serveControl(ctx context.Context) <-chan struct{} {
 	ended := make(chan struct{})
 	path := d.started.Listen.Control
 	if path == "" {
 		close(ended)
-		return ended, nil
+		return ended
 	}
 	ln, err := d.listenControl(ctx, path)
 	if err != nil {
 		d.log.Warn("assay ctl will not work", "socket", path, "reason", err)
 		close(ended)
-		return ended, nil
+		return ended
 	}
 	server := control.NewServer(map[string]control.Command{
 		"reload":   {Run: d.controlReload, Changes: true},
@@ -148,7 +148,7 @@ func (d *daemon) serveControl(ctx context.Context) (<-chan struct{}, error) {
 			d.log.Error("control socket failed", "reason", err)
 		}
 	}()
-	return ended, nil
+	return ended
 }
 
 // listenControl opens the control socket, in a directory that it makes if it is missing.

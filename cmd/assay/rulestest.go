@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -103,14 +104,10 @@ func (a *app) rulesReplay() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		resolver, err := (&scene{zone: *zoneFile}).resolver(old.config)
+		replay, err := a.replay(c.Context(), old, next, *zoneFile, args)
 		if err != nil {
 			return err
 		}
-		messages := ruletest.Messages(c.Context(), args, ruletest.MessageOptions{
-			Verify: verifyOptions(old.config, resolver, false), Scanners: scanners(old.config), Limits: messageLimits(old.config), Now: a.now(),
-		})
-		replay := ruletest.Compare(c.Context(), old.set, next.set, messages, ruletest.CompareOptions{})
 		if *asJSON {
 			err = replay.JSON(a.out)
 		} else {
@@ -122,6 +119,25 @@ func (a *app) rulesReplay() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// replay lets two sets decide about the mail in files and directories.
+func (a *app) replay(ctx context.Context, old, next *loadedRules, zoneFile string, paths []string) (*ruletest.Replay, error) {
+	resolver, err := (&scene{zone: zoneFile}).resolver(old.config)
+	if err != nil {
+		return nil, err
+	}
+	signatures, err := newSignatures(old.config, false)
+	if err != nil {
+		return nil, err
+	}
+	defer signatures.Close()
+	opt := verifyOptions(old.config, resolver, false)
+	opt.SMIME = signatures.Verifier
+	messages := ruletest.Messages(ctx, paths, ruletest.MessageOptions{
+		Verify: opt, Scanners: scanners(old.config), Limits: messageLimits(old.config), Now: a.now(),
+	})
+	return ruletest.Compare(ctx, old.set, next.set, messages, ruletest.CompareOptions{}), nil
 }
 
 // usableRules loads rules and prints why they cannot be used.

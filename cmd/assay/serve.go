@@ -207,15 +207,8 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
-	speak, err := d.serveControl(ctx)
-	if err != nil {
-		return errors.Join(err, web.Close(), closeAll(listeners))
-	}
-	opt := serverOptions(d.started, d.log, d.metrics)
-	if d.started.Rules.SplitRecipients {
-		opt.Group = inForce{d.rules}.group
-	}
-	server := milter.NewServer(d, opt)
+	speak := d.serveControl(ctx)
+	server := d.newServer()
 	attending := make(chan struct{})
 	go func() {
 		defer close(attending)
@@ -231,6 +224,15 @@ func (d *daemon) run(ctx context.Context) error {
 	d.current.Load().smime.Close()
 	d.log.Info("assay has stopped", "complete", err == nil)
 	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
+}
+
+// newServer returns the milter server.
+func (d *daemon) newServer() *milter.Server {
+	opt := serverOptions(d.started, d.log, d.metrics)
+	if d.started.Rules.SplitRecipients {
+		opt.Group = inForce{d.rules}.group
+	}
+	return milter.NewServer(d, opt)
 }
 
 // attend reacts to signals and to the watchdog until ctx ends, and then says that the daemon is stopping.

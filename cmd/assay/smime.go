@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -45,25 +46,30 @@ func (a *app) verifySMIME() *cobra.Command {
 		default:
 			return usageError{fmt.Errorf("--revocation %q is not off, soft or hard", *revocation)}
 		}
-		m, _, err := a.readMessage(args[0], st)
-		if err != nil {
-			return err
-		}
-		defer m.Close()
-		v, err := newSignatures(st.config, true)
-		if err != nil {
-			return err
-		}
-		defer v.Close()
-		author := m.Header.Author()
-		result := v.Verify(c.Context(), m, author)
-		if s.json {
-			return encode(a.out, struct {
-				Version int            `json:"version"`
-				Results map[string]any `json:"results"`
-			}{report.Version, map[string]any{"author": report.NewAuthor(author), "smime": report.NewSMIME(result)}})
-		}
-		return report.SMIMEText(a.out, author, result)
+		return a.printSMIME(c.Context(), st, args[0], s.json)
 	}
 	return c
+}
+
+// printSMIME verifies the message in a file and prints the outcome.
+func (a *app) printSMIME(ctx context.Context, st *stage, name string, asJSON bool) error {
+	m, _, err := a.readMessage(name, st)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	v, err := newSignatures(st.config, true)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	author := m.Header.Author()
+	result := v.Verify(ctx, m, author)
+	if asJSON {
+		return encode(a.out, struct {
+			Version int            `json:"version"`
+			Results map[string]any `json:"results"`
+		}{report.Version, map[string]any{"author": report.NewAuthor(author), "smime": report.NewSMIME(result)}})
+	}
+	return report.SMIMEText(a.out, author, result)
 }

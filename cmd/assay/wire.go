@@ -222,11 +222,15 @@ func scanners(c *config.Config) []scan.Scanner {
 	return []scan.Scanner{attach.New(attach.Options{}), &html.Scanner{Options: html.Options{Forms: forms}}, &reading.Scanner{}}
 }
 
-// testOptions returns how the tests beside rules are run.
+// testOptions returns how the tests beside rules are run. They ask nobody on the network.
 func testOptions(c *config.Config, now time.Time) ruletest.Options {
-	return ruletest.Options{
-		Load: ruleOptions(c, now), Verify: verifyOptions(c, nil, false), Scanners: scanners(c), Limits: messageLimits(c),
+	offline := *c
+	offline.Verify.SMIME.Fetch = false
+	opt := verifyOptions(&offline, nil, false)
+	if s, err := newSignatures(&offline, false); err == nil { // else the daemon does not start, and says why
+		opt.SMIME = s.Verifier
 	}
+	return ruletest.Options{Load: ruleOptions(c, now), Verify: opt, Scanners: scanners(c), Limits: messageLimits(c)}
 }
 
 // headerOptions returns the options of header fields.
