@@ -104,6 +104,9 @@ func (d *Daemon) Command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Config returns the path of the configuration.
+func (d *Daemon) Config() string { return d.config }
+
 // Control returns the path of the control socket.
 func (d *Daemon) Control() string { return filepath.Join(d.state, "control.sock") }
 
