@@ -1,6 +1,8 @@
 package smime
 
 import (
+	"bytes"
+	"context"
 	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"assay/verify/authres"
 	"assay/verify/message"
 	"assay/verify/smime/pki"
 )
@@ -22,7 +25,12 @@ func TestContents(t *testing.T) {
 	cut := text[:len(text)-2]
 	damaged := l.two("alice", "eve")
 	damaged[len(damaged)-1] ^= 1
+	long := func(n int) string {
+		return "Content-Type: multipart/mixed; boundary=m\r\n\r\n" + strings.Repeat("--m\r\n\r\nx\r\n", n) + "--m--\r\n"
+	}
 	l.try([]mail{
+		{"more parts than are indexed", detached(aliceHead, long(1100), l.sign("alice", long(1100))), Malformed, "", "too many parts"},
+		{"third part behind what is indexed", as(t, detached(aliceHead, long(996), l.sign("alice", long(996))), "--b1--", "--b1\r\n"+evil+"\r\n--b1--"), Malformed, "", "parts"},
 		{"another text", detached(aliceHead, evil, sig), Altered, "", "altered on the way or forged"},
 		{"a line more", detached(aliceHead, text+"\r\n", sig), Altered, "", ""},
 		{"a line less", detached(aliceHead, cut, sig), Altered, "", ""},
@@ -57,6 +65,7 @@ func TestContents(t *testing.T) {
 		{"text after many blanks", append(slices.Clip(det), strings.Repeat("\r\n", 9000)+"Pay 1000000 EUR.\r\n"...), Partial, FlagEpilogue, "behind"},
 		{"text before", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nPay 1000000 EUR\r\n--b1\r\n"+text), Partial, FlagPreamble, "before"},
 		{"known note before", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nThis is an S/MIME signed message\r\n\r\n--b1\r\n"+text), Verified, "", ""},
+		{"known note, blanks and text", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nThis is an S/MIME signed message"+strings.Repeat("\r\n", 5000)+"Pay 100 EUR to Eve.\r\n--b1\r\n"+text), Partial, FlagPreamble, "before"},
 		{"note in another language", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nIl s'agit d'un message sign\xc3\xa9 au format MIME.\r\n\r\n--b1\r\n"+text), Verified, FlagPreamble, ""},
 		{"note and more", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nThis is an S/MIME signed message. Call 555.\r\n\r\n--b1\r\n"+text), Partial, FlagPreamble, "before"},
 		{"note and other letters", as(t, det, "\r\n\r\n--b1\r\n"+text, "\r\n\r\nThis is an S/MIME signed message \xd0\xb6\xd0\xb6: 1\r\n\r\n--b1\r\n"+text), Partial, FlagPreamble, "before"},
@@ -272,6 +281,12 @@ func TestSigners(t *testing.T) {
 		{"subdomain", from("From: alice@sub.example.com"), WrongSender, "", ""},
 		{"upper case", from("From: alice@EXAMPLE.com"), Verified, "", ""},
 	})
+	if got := l.verify(detached(aliceHead, text, l.two("alice", "eve"))); len(got.Signers) != 2 || got.Signers[0].Email != "eve@example.com" || got.Identity != Differs {
+		t.Errorf("the signer that decided is not the first: %+v", got)
+	}
+	if got := l.verify(detached("From: eve@example.com\r\nMIME-Version: 1.0\r\n", text, l.two("alice", "eve"))); len(got.Signers) != 2 || got.Signers[0].Email != "alice@example.com" {
+		t.Errorf("the signer that decided is not the first: %+v", got)
+	}
 	if got := l.verify(by("self")); got.Trust != SelfSigned || got.Signers[0].Name != "" || got.Signers[0].Organization != "" || got.Integrity != Intact {
 		t.Errorf("%+v", got)
 	}
@@ -406,5 +421,92 @@ func TestBareLF(t *testing.T) {
 			t.Errorf("%s %q %v %v", got.State, got.Reason, got.Flags, got.Steps)
 		}
 		m.Close()
+	}
+}
+
+// TestWithoutTrust verifies without a Validator, with one that fails, and with a certificate that was known before.
+func TestWithoutTrust(t *testing.T) {
+	l := newLab(t)
+	raw := detached(aliceHead, text, l.sign("alice", text))
+	if got := verify(t, Options{}, raw, l.at); got.State != Untrusted || got.Integrity != Intact || got.Signers[0].Name != "" || got.Signers[0].Root != "" {
+		t.Errorf("%+v", got)
+	}
+	got := verify(t, Options{Validator: new(pki.Validator)}, raw, l.at)
+	if got.State != Unavailable || got.Result != authres.TempError || len(got.Steps) != 1 {
+		t.Errorf("%+v", got)
+	}
+	checkSound(t, "panic", got)
+	o := l.options()
+	bare := detached(aliceHead, text, l.sign("alice", text, "-nocerts"))
+	if got := verify(t, o, bare, l.at); got.State != Incomplete || got.Result != authres.PermError {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+	o.Certificates = []*x509.Certificate{l.certs["eve"], l.certs["alice"]}
+	if got := verify(t, o, bare, l.at); got.State != Verified {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+	o.DNEmail = pki.DNNever
+	l.custom("subject", newEC(t, elliptic.P256()), func(c *x509.Certificate) {
+		c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "alice@example.com"}}
+	})
+	if got := verify(t, o, detached(aliceHead, text, l.sign("subject", text)), l.at); got.State != WrongSender || got.Identity != NoMailbox || !strings.Contains(got.Reason, "in its subject only") {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+}
+
+// TestNoContext verifies with a context that is over: nothing is asked, and what is known without is said.
+func TestNoContext(t *testing.T) {
+	l := newLab(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	m, err := message.Read(bytes.NewReader(detached(aliceHead, text, l.sign("alice", text))), message.Envelope{ReceivedAt: l.at}, message.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := NewVerifier(l.options()).Verify(ctx, m, m.Header.Author()); got.State != Verified {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+}
+
+// TestSpooled verifies a message whose body is in a file, and one whose file is gone.
+func TestSpooled(t *testing.T) {
+	l := newLab(t)
+	raw := detached(aliceHead, text, l.sign("alice", text))
+	m, err := message.Read(bytes.NewReader(raw), message.Envelope{ReceivedAt: l.at}, message.Limits{Memory: 1, TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := NewVerifier(l.options())
+	if got := v.Verify(t.Context(), m, m.Header.Author()); got.State != Verified {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+	m.Close()
+	if got := v.Verify(t.Context(), m, m.Header.Author()); got.State != Unavailable || got.Result != authres.TempError {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+}
+
+// TestExceeded does not verify a message that is not there in full.
+func TestExceeded(t *testing.T) {
+	l := newLab(t)
+	raw := detached(aliceHead, text, l.sign("alice", text))
+	m, err := message.Read(bytes.NewReader(raw), message.Envelope{ReceivedAt: l.at}, message.Limits{BodyOctets: int64(len(raw)) - 300})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := NewVerifier(l.options()).Verify(t.Context(), m, m.Header.Author()); got.State != Malformed || !strings.Contains(got.Reason, "too large") {
+		t.Errorf("%s %s", got.State, got.Reason)
+	}
+}
+
+// TestZeroValues says that what was not evaluated is not good.
+func TestZeroValues(t *testing.T) {
+	if v := new(Verification); v.Trust.Good() || v.Identity == Matches || v.Integrity == Intact || v.State == Verified || v.Revocation == RevocationGood {
+		t.Errorf("%+v", v)
+	}
+	if got := NewVerifier(Options{}).Verify(t.Context(), nil, message.Author{}); got.State != Unsigned || got.Result != authres.None {
+		t.Errorf("%+v", got)
 	}
 }

@@ -20,6 +20,9 @@ func (r *run) explain(o *object, res cms.SignerResult) string {
 		return reason
 	case cms.NoCertificate:
 		return "the certificate of the signer is not in the message, so the signature cannot be checked"
+	case cms.Disputed:
+		o.flags = addFlag(o.flags, FlagDisputed)
+		return "two implementations do not agree about the signature: " + res.Reason
 	case cms.Malformed:
 		return "the signature breaks the rules for signatures: " + res.Reason
 	}

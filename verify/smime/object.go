@@ -20,6 +20,7 @@ type object struct {
 	isSigned  bool
 	integrity Integrity
 	signers   []Signer
+	decider   int // index of the signer that state is about
 	flags     []string
 	partial   string // why the signature does not cover everything, "" if it does
 	note      string // what is odd about an object that is Verified all the same
@@ -28,10 +29,22 @@ type object struct {
 	results []cms.SignerResult
 }
 
-// decide keeps the state that is decided first.
-func (o *object) decide(s State, reason string) {
-	if o.state == "" || rank(s) < rank(o.state) {
-		o.state, o.reason = s, reason
+// decide keeps the state that is decided first, and reports whether it is this one.
+func (o *object) decide(s State, reason string) bool {
+	if o.state != "" && rank(s) >= rank(o.state) {
+		return false
+	}
+	o.state, o.reason = s, reason
+	return true
+}
+
+// decideFor is decide for one of the signers.
+func (o *object) decideFor(i, signers int, s State, reason string) {
+	if signers > 1 {
+		reason = fmt.Sprintf("signer %d of %d: %s", i+1, signers, reason)
+	}
+	if o.decide(s, reason) {
+		o.decider = i
 	}
 }
 
@@ -210,7 +223,7 @@ func (r *run) verify(o *object) bool {
 			state, integrity := cmsState(res.Integrity)
 			s.Reason = clean(r.explain(o, res))
 			r.step("signer %d: %s", i+1, s.Reason)
-			o.decide(state, prefixed(len(sd.Signers), i, s.Reason))
+			o.decideFor(i, len(sd.Signers), state, s.Reason)
 			if o.integrity != Broken {
 				o.integrity = integrity
 			}
@@ -226,14 +239,6 @@ func (r *run) verify(o *object) bool {
 		o.flags = addFlag(o.flags, append(flags, oddities(o.m, o.part)...)...)
 	}
 	return o.integrity == Intact
-}
-
-// prefixed says which of several signers a reason is about.
-func prefixed(n, i int, reason string) string {
-	if n == 1 {
-		return reason
-	}
-	return fmt.Sprintf("signer %d of %d: %s", i+1, n, reason)
 }
 
 // cmsState is the state that a finding about a signer leads to.

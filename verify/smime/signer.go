@@ -2,6 +2,7 @@ package smime
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -66,7 +67,7 @@ func (j *judgement) decide(s State, format string, args ...any) {
 		j.signer.Reason = reason
 	}
 	j.step("signer %d: %s: %s", j.n+1, s, reason)
-	j.object.decide(s, prefixed(len(j.object.signers), j.n, reason))
+	j.object.decideFor(j.n, len(j.object.signers), s, reason)
 }
 
 // path asks for the path, and for revocation when it is good.
@@ -83,6 +84,7 @@ func (j *judgement) path() {
 	for _, c := range p.Path {
 		s.Path = append(s.Path, pki.DN(c.RawSubject))
 	}
+	j.step("signer %d: path %s", j.n+1, strings.Join(s.Path, " <- "))
 	if p.Root != nil {
 		s.Root = clean(p.Root.Name())
 	}
@@ -212,7 +214,7 @@ func (j *judgement) author() {
 	switch {
 	case len(boxes) == 0:
 		s.Identity = NoMailbox
-		j.decide(WrongSender, "the certificate names no mailbox, so it cannot be that of the sender %s", address(from))
+		j.decide(WrongSender, "%s", noMailbox(s.Certificate, from))
 		return
 	case best == pki.NoMatch:
 		s.Identity = Differs
@@ -229,6 +231,14 @@ func (j *judgement) author() {
 	if namesAnother(from) {
 		j.object.flags = addFlag(j.object.flags, FlagAddressName)
 	}
+}
+
+// noMailbox says why no mailbox of a certificate counts.
+func noMailbox(c *x509.Certificate, from message.Mailbox) string {
+	if subject := pki.Mailboxes(c, true); len(subject) > 0 {
+		return "the certificate names " + subject[0].String() + " in its subject only, which does not count"
+	}
+	return "the certificate names no mailbox, so it cannot be that of the sender " + address(from)
 }
 
 // single returns the one author of a message.

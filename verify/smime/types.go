@@ -43,7 +43,7 @@ const (
 type Verification struct {
 	Result     authres.Result // none, pass, fail, policy, neutral, temperror, permerror (RFC 7281 Section 3)
 	State      State
-	Reason     string // why, in words; never empty unless State is Verified or Unsigned
+	Reason     string // why, in words; never empty unless State is Verified or Unsigned; printable ASCII
 	Signed     bool   // there is a signature somewhere in the message
 	Encrypted  bool   // there is encryption somewhere in the message
 	Whole      bool   // the signature covers the whole body
@@ -52,7 +52,7 @@ type Verification struct {
 	Trust      Trust
 	Identity   Identity
 	Revocation Revocation
-	Signers    []Signer // in the order of the outermost layer's SignerInfos
+	Signers    []Signer // of the outermost layer: first the one that decided, then the others in order
 	Layers     []Layer  // every CMS object of the message, outermost first
 	Flags      []string // stable words for what is odd but does not change the verdict: "preamble", "old-signature", ...
 	Steps      []string // every step in words, if Options.Explain

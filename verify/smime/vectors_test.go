@@ -279,6 +279,32 @@ func TestJohnnyNested(t *testing.T) {
 	}
 }
 
+// TestGpgsm recognises what gpgsm has encrypted. Its one signature lacks the ends of the indefinite lengths around it;
+// OpenSSL refuses it as well.
+func TestGpgsm(t *testing.T) {
+	root := vectors.Path(t, "smime/gpgsm")
+	for name, want := range map[string]State{"plain-1.cms.asc": Encrypted, "plain-2.cms.asc": Encrypted, "plain-3.cms.asc": Encrypted, "plain-large.cms.asc": Encrypted, "verify.scm": Malformed} {
+		raw, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, armor, _ := strings.Cut(string(raw), "\n-----BEGIN ")
+		if strings.HasPrefix(string(raw), "-----BEGIN ") {
+			armor = string(raw)
+		}
+		_, armor, _ = strings.Cut(armor, "-----\n")
+		armor, _, found := strings.Cut(armor, "-----END")
+		der, err := base64.StdEncoding.DecodeString(armor)
+		if !found || err != nil {
+			t.Fatal(name, found, err)
+		}
+		got := verify(t, Options{}, opaque(aliceHead, der), corpusTime)
+		if got.State != want || got.Encrypted != (want == Encrypted) {
+			t.Errorf("%s: %s %s", name, got.State, got.Reason)
+		}
+	}
+}
+
 // crlf ends lines in CRLF.
 func crlf(text []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))

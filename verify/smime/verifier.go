@@ -3,6 +3,7 @@ package smime
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"assay/verify/authres"
@@ -98,6 +99,9 @@ func (r *run) sum(objects []*object) Verification {
 	}
 	if worst.isSigned {
 		out.Section = worst.section()
+	}
+	if i := worst.decider; i > 0 { // one signer speaks for all in headers and rules
+		out.Signers = append(slices.Insert(slices.Clone(worst.signers[:i]), 0, worst.signers[i]), worst.signers[i+1:]...)
 	}
 	if len(objects) > 1 {
 		out.Flags = addFlag(out.Flags, FlagMoreObjects)
