@@ -108,6 +108,9 @@ func (l *loader) loadReply(value item, a *actions) {
 		value.report("the reply has no text: say in it what the sender can do, for example %s", example)
 		return
 	}
+	if strings.ContainsFunc(s.text, func(r rune) bool { return r >= 0x80 }) {
+		value.d.warn(value.n, "a reply is sent in ASCII, other characters become question marks: write it without accents")
+	}
 	a.code, _ = strconv.Atoi(m[1])
 	a.enhanced = m[2] + "." + m[3] + "." + m[4]
 	a.text = l.textFrom(s, len(m[0])) // the pattern matches ASCII only

@@ -21,6 +21,8 @@ type snippet struct {
 	text   string
 	places []place // of each character, and behind the last one
 	scope  scope   // of the whole expression
+
+	inserted bool // into a text, where an expression that fails gives "?"
 }
 
 // snippetOf returns the expression that a scalar holds.
@@ -238,7 +240,7 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 // It notes what the expression uses.
 func (c *compiler) inspect(s snippet, f *formula) bool {
 	in := &inspection{compiler: c, snippet: s, formula: f, ok: true,
-		macros: map[string]bool{}, lists: map[string]bool{}, facts: map[string]bool{}, guarded: map[string]bool{}}
+		macros: map[string]bool{}, lists: map[string]bool{}, facts: map[string]bool{}, guarded: map[string]bool{}, sized: map[string]bool{}}
 	root := f.checked.NativeRep().Expr()
 	visit(root, s.scope, 0, in.guard)
 	visit(root, s.scope, 0, in.look)

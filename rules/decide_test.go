@@ -148,7 +148,7 @@ func TestAuthenticatedMacro(t *testing.T) {
 }
 
 func TestFailuresAreVisible(t *testing.T) {
-	s := ruleSet(t, "macros:\n  broken: 'rcpts[5].email == \"x\"'\nrules:\n"+
+	s := ruleSet(t, "macros:\n  broken: 'rcpts.map(r, r.email)[5] == \"x\"'\nrules:\n"+
 		oneRule("needs-macro", "broken", "    then: {reject: 550 5.7.1 no}\n")+
 		oneRule("absorbs", "broken || size > 0", "    then: {note: 'value ${rcpts[7].email}, ${subject}'}\n")+
 		oneRule("absorbs-too", "size > 0 || broken", "    then: {}\n")+
@@ -279,4 +279,25 @@ func TestSetIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What a message says stays on one line and has a bounded length, whatever it is put into.
+func TestTextsAreOneLine(t *testing.T) {
+	s := ruleSet(t, "rules:\n"+oneRule("r", "size > 0", `    then:
+      add_header: {name: X-Assay-One, value: "${text}"}
+      tag_subject: "[${subject}]"
+      note: |
+        two lines,
+        of ${from.name}
+      notify: []
+`)+oneRule("long", "size > 0", "    then: {note: '${text} ${text} ${text} ${text} ${text}'}\n"))
+	d := s.DecideFrom(t.Context(), state(func(f *facts.Tree) {
+		f.Text, f.Subject, f.From.Name = "a\r\nBcc: x@example.com\r\n"+strings.Repeat("ü", 5000), "a\u2028b\x00\tc  d", "\n"
+	}))
+	if len(d.Headers) != 1 || !strings.HasPrefix(d.Headers[0].Value, "a Bcc: x@example.com ü") || len(d.Headers[0].Value) > maxInsert+3 {
+		t.Errorf("%+v", d.Headers)
+	}
+	if !slices.Equal(d.Tags, []string{"[a b c  d]"}) || len(d.Notes) != 2 || d.Notes[0] != "two lines, of" || len(d.Notes[1]) > maxExpanded+3 {
+		t.Errorf("%q %q", d.Tags, d.Notes)
+	}
 }

@@ -58,9 +58,26 @@ func (l *loader) checkException(it item, x *exception, others []*exception) {
 	if recipients := it.get("recipients"); recipients.has() && len(recipients.texts()) == 0 && recipients.n.Kind == sequenceNode && len(recipients.n.Content) == 0 {
 		recipients.report("the list of recipients is empty: name at least one, or remove the key")
 	}
+	l.warnOpen(it, x)
 	if now := l.opt.Now; !now.IsZero() && !x.info.Expires.IsZero() && !now.Before(x.info.Expires) {
 		expires := it.get("expires")
 		expires.d.warn(expires.n, "exception %q has expired and does not apply any more: remove it, or give it a new date", x.info.ID)
+	}
+}
+
+// warnOpen warns of an exception that anybody can make use of.
+func (l *loader) warnOpen(it item, x *exception) {
+	if domain := strings.TrimPrefix(strings.TrimPrefix(x.senderDomain, "*"), "."); x.senderDomain != "" && !strings.Contains(domain, ".") {
+		at := it.get("sender_domain")
+		at.d.warn(at.n, "sender_domain %s is the domain of very many people: name one in which only those meant can get a mailbox", x.senderDomain)
+	}
+	if x.client.IsValid() && x.client.Bits() < 8 {
+		at := it.get("client")
+		at.d.warn(at.n, "client %s covers a large part of the Internet: name the network of those who are meant", x.client)
+	}
+	if (x.sender != "" || x.senderDomain != "") && !x.authenticated && !x.client.IsValid() {
+		at := it.get("authenticated")
+		at.d.warn(at.n, "anybody can write this sender into From, so anybody gets the exception: remove \"authenticated: false\", or name the client too")
 	}
 }
 

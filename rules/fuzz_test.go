@@ -47,7 +47,7 @@ func FuzzLoad(f *testing.F) {
 // conditions are all the forms that conditions take: those of templates, and what can fail.
 func conditions() []string {
 	all := []string{
-		`rcpts[0].email == "x"`, `headers["subject"][0] != "" || !("subject" in headers)`, `size / from_count > 10`,
+		`rcpts.map(r, r.email)[0] == "x"`, `headers["subject"][0] != "" || !("subject" in headers)`, `size / from_count > 10`,
 		`!(broken || conn.tls)`, `broken && conn.tls`, `conn.tls && broken`, `broken || broken`, `!broken`,
 		`conn.tls ? broken : size > 5`, `size >= 10 && size <= 20 || size < 3`, `5 < size`, `from.email in ["x", "", "y"]`,
 		`"x" == from.email`, `listed_any("org_domains", rcpts.map(r, r.domain))`, `fold(subject).contains("protokoll")`,
@@ -65,7 +65,7 @@ func conditions() []string {
 func richSet(tb testing.TB) *Set {
 	tb.Helper()
 	text := "format: 1\nlists:\n  vips: {items: [Erika Mustermann]}\n  freemail: {items: [gmail.com, .gmx.de]}\n  list_domains: {items: [lists.debian.org]}\nmacros:\n" +
-		"  broken: 'rcpts[2].local == \"x\"'\n  vouched: 'auth.arc.result == \"pass\"'\n  authenticated: 'auth.dmarc.result == \"pass\" || vouched'\n" +
+		"  broken: 'rcpts.map(r, r.local)[2] == \"x\"'\n  vouched: 'auth.arc.result == \"pass\"'\n  authenticated: 'auth.dmarc.result == \"pass\" || vouched'\n" +
 		"  from_us: 'listed(\"org_domains\", from.org_domain)'\n  from_known_list: 'auth.dkim.signatures.exists(s, listed(\"list_domains\", s.domain))'\nrules:\n"
 	for i, c := range conditions() {
 		text += "  - id: r" + string(rune('a'+i/26)) + string(rune('a'+i%26)) + "\n    title: t\n    severity: high\n    mode: enforce\n    when: |\n      " + c +

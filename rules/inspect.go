@@ -21,6 +21,7 @@ type inspection struct {
 	lists   map[string]bool
 	facts   map[string]bool
 	guarded map[string]bool // header fields whose presence is asked for
+	sized   map[string]bool // lists whose size is asked for
 }
 
 // found adds an error at an expression.
@@ -32,14 +33,25 @@ func (in *inspection) found(e ast.Expr, format string, args ...any) {
 // maxLoops is how deeply comprehensions may be nested.
 const maxLoops = 3
 
-// guard notes the header fields whose presence is asked for.
+// guard notes the header fields whose presence is asked for, and the lists whose size is.
 func (in *inspection) guard(e ast.Expr, s scope, _ int) {
-	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != operators.In {
+	if e.Kind() != ast.CallKind {
 		return
 	}
-	if args := e.AsCall().Args(); len(args) == 2 && pathOf(args[1], s) == "headers" {
-		if name, ok := literal(args[0]); ok {
-			in.guarded[name] = true
+	call := e.AsCall()
+	args := call.Args()
+	switch call.FunctionName() {
+	case operators.In:
+		if len(args) == 2 && pathOf(args[1], s) == "headers" {
+			if name, ok := literal(args[0]); ok {
+				in.guarded[name] = true
+			}
+		}
+	case "size":
+		if call.IsMemberFunction() {
+			in.sized[pathOf(call.Target(), s)] = true
+		} else if len(args) == 1 {
+			in.sized[pathOf(args[0], s)] = true
 		}
 	}
 }
@@ -50,6 +62,14 @@ func (in *inspection) look(e ast.Expr, s scope, loops int) {
 	case ast.IdentKind:
 		in.name(e, s)
 	case ast.SelectKind:
+		if e.AsSelect().IsTestOnly() {
+			in.presence(e, s)
+			return
+		}
+		if name := e.AsSelect().FieldName(); pathOf(e.AsSelect().Operand(), s) == "headers" {
+			in.found(e, "a message without the field %s makes this rule fail: write headers[?%q].orValue([])", headerName(name), headerName(name))
+			return
+		}
 		if path := pathOf(e, s); path != "" && in.catalog.docs[path].Name != "" {
 			in.facts[path] = true
 		}
@@ -85,28 +105,33 @@ func (in *inspection) call(e ast.Expr, s scope) {
 	case operators.Equals, operators.NotEquals:
 		in.possible(args[0], args[1], s)
 		in.possible(args[1], args[0], s)
+		in.count(args[0], args[1], s)
+		in.count(args[1], args[0], s)
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		in.count(args[0], args[1], s)
+		in.count(args[1], args[0], s)
 	case operators.In:
 		in.member(e, args, s)
 	case operators.Index, operators.OptIndex:
 		in.header(e, args, s, name == operators.Index)
+		if name == operators.Index {
+			in.element(e, args, s)
+		}
 	case "listed", "listed_any", "lookalike":
 		in.list(name, args)
 	case "matches":
 		in.pattern(args[len(args)-1])
+	case "contains", "startsWith", "endsWith":
+		in.piece(e, s)
+	case "dyn":
+		in.found(e, "dyn() switches off the check of types: leave it out")
+	case "timestamp", "duration":
+		in.fixed(name, args)
+	default:
+		if isZoned(name) && call.IsMemberFunction() {
+			in.zone(name, args)
+		}
 	}
-}
-
-// possible checks that a fact can have a value.
-func (in *inspection) possible(fact, value ast.Expr, s scope) {
-	text, ok := literal(value)
-	if !ok {
-		return
-	}
-	values := in.catalog.docs[pathOf(fact, s)].Values
-	if values == nil || slices.Contains(values, text) {
-		return
-	}
-	in.found(value, "%s is never %q%s; its values are %s", in.source(fact), clip(text), didYouMean(text, values), quotedWords(values))
 }
 
 // quotedWords lists values in quotes.
@@ -126,16 +151,22 @@ func (in *inspection) member(e ast.Expr, args []ast.Expr, s scope) {
 		}
 		return
 	}
-	path := pathOf(args[1], s)
+	path := elements(args[1], s)
 	if path == "headers" {
 		in.header(e, []ast.Expr{args[1], args[0]}, s, false)
 		return
 	}
-	// The list is a fact, so its documentation tells the values of its elements.
-	if text, ok := literal(args[0]); ok {
-		if values := in.catalog.docs[path].Values; values != nil && !slices.Contains(values, text) {
-			in.found(args[0], "%q is never in %s%s; it holds %s", clip(text), in.source(args[1]), didYouMean(text, values), quotedWords(values))
-		}
+	// The list consists of facts, so their documentation tells the values of its elements.
+	text, ok := literal(args[0])
+	if !ok {
+		return
+	}
+	doc := in.catalog.docs[path]
+	if doc.Values != nil && !slices.Contains(doc.Values, text) {
+		in.found(args[0], "%q is never in %s%s; it holds %s", clip(text), in.source(args[1]), didYouMean(text, doc.Values), quotedWords(doc.Values))
+	}
+	if doc.Values == nil {
+		in.formed(args[0], in.source(args[1]), doc.Form, text)
 	}
 }
 
@@ -189,6 +220,12 @@ const maxPattern = 10_000
 func (in *inspection) pattern(e ast.Expr) {
 	text, ok := literal(e)
 	if !ok {
+		in.found(e, "the pattern of matches() must be a fixed text, so that no sender can choose it: write text.matches(\"pattern\")")
+		return
+	}
+	if i := strings.IndexAny(text, "\a\b\f\v"); i >= 0 {
+		escape := string("abtnvfr"[text[i]-'\a'])
+		in.found(e, `in a text \%s is a control character, not what it is in a pattern: write \\%s, or put an r in front of the quotes`, escape, escape)
 		return
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)

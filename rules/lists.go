@@ -163,12 +163,27 @@ func (l *loader) fill(f *ruleFile, target *list, value item) {
 	if !d.encoded(text) {
 		return
 	}
+	before, warned := target.entries, false
 	for i, line := range d.lines {
 		entry, _, _ := strings.Cut(line, "#")
-		if entry = strings.TrimSpace(entry); entry != "" {
-			l.entry(target, d, i+1, 1, entry)
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		l.entry(target, d, i+1, 1, entry)
+		if !warned && formatted(entry) { // once is enough for a file in another format
+			warned = true
+			d.warnAt(i+1, 1, "%q is taken as one entry: a list file has one entry per line, without quotes, dashes and commas", clip(entry))
 		}
 	}
+	if target.entries == before && l.problems.Err() == nil {
+		file.d.warn(file.n, "the list file has no entries")
+	}
+}
+
+// formatted reports whether a line looks like YAML, CSV or JSON and not like an entry. Names of people can have a comma.
+func formatted(entry string) bool {
+	return strings.HasPrefix(entry, "- ") || strings.ContainsAny(entry[:1], "\"'[{") || strings.Contains(entry, ";") ||
+		strings.Contains(entry, ",") && strings.ContainsAny(entry, ".@")
 }
 
 // entry adds one entry to a list.

@@ -98,8 +98,10 @@ func (l *loader) readSource(s Source) {
 	}
 	for _, e := range entries {
 		switch ext := path.Ext(e.Name()); {
-		case e.IsDir() || strings.HasPrefix(e.Name(), "."):
-		case ext == ".yml":
+		case strings.HasPrefix(e.Name(), "."):
+		case e.IsDir():
+			l.below(s, e.Name())
+		case ext == ".yml" || ext != ".yaml" && strings.EqualFold(ext, ".yaml"):
 			l.problem(path.Join(s.Name, e.Name()), "the name of a rule file ends in .yaml: rename it, it is not read like this")
 		case ext == ".yaml":
 			if len(l.opened) >= l.opt.MaxFiles {
@@ -108,6 +110,22 @@ func (l *loader) readSource(s Source) {
 			}
 			l.readRules(s, e.Name())
 		}
+	}
+}
+
+// below warns of rule files in a directory inside of that of the rules, which are not read.
+func (l *loader) below(s Source, dir string) {
+	entries, err := fs.ReadDir(s.Files, dir)
+	if err != nil {
+		return
+	}
+	found := strings.HasSuffix(dir, ".yaml")
+	for _, e := range entries {
+		found = found || path.Ext(e.Name()) == ".yaml" && !strings.HasPrefix(e.Name(), ".")
+	}
+	if found {
+		l.problems = append(l.problems, Problem{Warning: true, File: path.Join(s.Name, dir),
+			Message: "this is a directory, and rule files in it are not read: move them up, or rename the directory if it holds something else"})
 	}
 }
 
@@ -136,6 +154,13 @@ func (l *loader) readRules(s Source, name string) {
 
 // readFile reads a file of limited size.
 func readFile(files fs.FS, name string, limit int) ([]byte, error) {
+	info, err := fs.Stat(files, name) // before opening it: to open a pipe is to wait for somebody who writes
+	if err != nil {
+		return nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("this is not a regular file")
+	}
 	f, err := files.Open(name)
 	if err != nil {
 		return nil, reason(err)

@@ -52,6 +52,12 @@ func wrongLevel(s string) string {
 
 // wrongAddress says what is wrong with an e-mail address.
 func wrongAddress(s string) string {
+	if domain, ok := strings.CutPrefix(s, "*@"); ok && isDomain(domain) {
+		return fmt.Sprintf("%q: there are no patterns for senders, write sender_domain: %s", clip(s), domain)
+	}
+	if strings.Contains(s, "*") {
+		return fmt.Sprintf("%q: a * stands for itself here, so this is the address of nobody; write the whole address, or a sender_domain", clip(s))
+	}
 	if i := strings.LastIndexByte(s, '@'); i > 0 && isDomain(s[i+1:]) && !strings.ContainsAny(s, " <>,;") {
 		return ""
 	}
@@ -74,7 +80,14 @@ func wrongDomain(s string) string {
 
 // wrongRecipient says what is wrong with a pattern of recipients.
 func wrongRecipient(s string) string {
+	bare := strings.TrimPrefix(strings.TrimPrefix(s, "*"), "@")
 	switch i := strings.LastIndexByte(s, '@'); {
+	case strings.HasPrefix(s, "*.") && isDomain(s[2:]):
+		return fmt.Sprintf(`%q: write ".%s" for the recipients of the domains below it`, clip(s), s[2:])
+	case strings.HasPrefix(s, "*@") && isDomain(bare):
+		return fmt.Sprintf(`%q: write "@%s" for all recipients of the domain`, clip(s), bare)
+	case strings.Contains(s, "*"):
+		return fmt.Sprintf(`%q: a * stands for itself here: write the whole address, "@example.com" for a domain, or ".example.com" for the domains below it`, clip(s))
 	case i > 0 && wrongAddress(s) == "", i == 0 && isDomain(s[1:]), i < 0 && strings.HasPrefix(s, ".") && isDomain(s[1:]):
 		return ""
 	case i < 0 && isDomain(s) && strings.Contains(s, "."):

@@ -3,8 +3,11 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -52,7 +55,7 @@ rules:
     title: A rule that cannot be evaluated
     severity: low
     mode: enforce
-    when: subject == "x" || rcpts[9].local == "y"
+    when: subject == "x" || rcpts.map(r, r.local)[9] == "y"
     then: {junk: true}
   - id: unused
     title: A rule that is off
@@ -82,11 +85,11 @@ func twoFiles(first, second string) []Source {
 	}
 }
 
-// load loads sources that have no problems at all.
+// load loads sources that have no errors.
 func load(t *testing.T, sources []Source) *Set {
 	t.Helper()
 	s, problems := Load(sources, testOptions())
-	if len(problems) > 0 {
+	if problems.Err() != nil {
 		t.Fatal(problems)
 	}
 	return s
@@ -347,5 +350,23 @@ func TestAbsoluteListFiles(t *testing.T) {
 	s := mustLoad(t, files, opt)
 	if d := s.DecideFrom(t.Context(), state(nil)); len(d.Rules) != 1 || len(s.Files()) != 2 || s.Files()[1].Name != "/lists/x.txt" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A pipe in the place of a file is refused: to open it is to wait for ever.
+func TestPipesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.yaml", "l.txt"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Skip("no pipes here: ", err)
+		}
+	}
+	text := "format: 1\nlists:\n  l: {file: l.txt}\n"
+	if err := os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, problems := Load([]Source{{Name: "d", Files: os.DirFS(dir)}}, testOptions())
+	if s != nil || strings.Count(problems.String(), "not a regular file") != 2 {
+		t.Error(problems)
 	}
 }

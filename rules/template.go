@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -39,7 +40,7 @@ func (c *compiler) parseText(s snippet, from int) (textParts, bool) {
 				s.report(i, "this ${ is never closed: write } behind the expression, or $${ for the characters themselves")
 				return t, false
 			}
-			inner := snippet{d: s.d, text: string(runes[i+2 : end]), places: s.places[i+2 : end+1]}
+			inner := snippet{d: s.d, text: string(runes[i+2 : end]), places: s.places[i+2 : end+1], inserted: true}
 			formula := c.embedded(inner)
 			ok = ok && formula != nil
 			t.parts = append(t.parts, textPart{fixed: fixed}, textPart{formula: formula})
@@ -49,8 +50,57 @@ func (c *compiler) parseText(s snippet, from int) (textParts, bool) {
 		}
 	}
 	t.parts = append(t.parts, textPart{fixed: fixed})
+	if len(t.source) > maxExpanded {
+		s.report(from, "the text is too long: it has %d octets, %d are allowed", len(t.source), maxExpanded)
+		return t, false
+	}
+	for i := range t.parts {
+		ok = c.visible(s, t.parts[i].fixed) && ok
+		t.parts[i].fixed = oneLine(t.parts[i].fixed)
+	}
 	return t, ok
 }
+
+// visible reports control characters in a text. Line breaks and tabs become blanks.
+func (c *compiler) visible(s snippet, fixed string) bool {
+	for _, r := range fixed {
+		if unicode.IsControl(r) && !unicode.IsSpace(r) {
+			s.report(0, "the text holds the control character %U, which no mail may hold: remove it", r)
+			return false
+		}
+	}
+	return true
+}
+
+// oneLine puts a text on one line: each run of blanks with a line break or another control character in it becomes one blank.
+func oneLine(s string) string {
+	if !strings.ContainsFunc(s, unprintable) {
+		return s
+	}
+	var b strings.Builder
+	runes := []rune(s)
+	for i := 0; i < len(runes); {
+		end, broken := i, false
+		for end < len(runes) && (runes[end] == ' ' || unprintable(runes[end])) {
+			broken = broken || runes[end] != ' '
+			end++
+		}
+		switch {
+		case broken:
+			b.WriteByte(' ')
+			i = end
+		default:
+			end = max(end, i+1)
+			b.WriteString(string(runes[i:end]))
+			i = end
+		}
+	}
+	return b.String()
+}
+
+// unprintable reports whether a character cannot stand in one line of text: controls, and the separators of lines and
+// paragraphs of Unicode.
+func unprintable(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // embedded compiles an expression in a text.
 func (c *compiler) embedded(s snippet) *formula {
@@ -94,7 +144,11 @@ func closing(runes []rune, from int) int {
 // maxInsert is how much of one value a text takes in, in octets.
 const maxInsert = 500
 
-// expand evaluates a text. An expression that fails gives "?".
+// maxExpanded is how long a text with expressions in it becomes at most, in octets, so that a header field stays shorter than
+// what every MTA takes.
+const maxExpanded = 2000
+
+// expand evaluates a text, which is one line. An expression that fails gives "?".
 func (ev *evaluation) expand(t textParts) string {
 	if len(t.parts) == 1 {
 		return t.parts[0].fixed
@@ -110,17 +164,17 @@ func (ev *evaluation) expand(t textParts) string {
 			b.WriteByte('?')
 			continue
 		}
-		b.WriteString(shorten(plainValue(v)))
+		b.WriteString(shorten(oneLine(shorten(plainValue(v), 2*maxInsert)), maxInsert))
 	}
-	return b.String()
+	return strings.TrimSpace(shorten(b.String(), maxExpanded))
 }
 
 // shorten cuts a text that is too long for its place, between two characters.
-func shorten(s string) string {
-	if len(s) <= maxInsert {
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxInsert], "") + "..."
+	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
 
 // plainValue writes a value the way people read it.

@@ -30,6 +30,7 @@ type Doc struct {
 	Doc     string   // one line
 	Example string   // a CEL expression of type bool
 	Stage   Stage
+	Form    Form // of its texts
 }
 
 // A line of the table in docs describes one field of one type.
@@ -248,7 +249,7 @@ func Docs() []Doc {
 		entry := documentation[l.key]
 		out = append(out, Doc{
 			Name: l.name, Type: celType(l.typ).String(), Values: entry.values, Doc: entry.doc, Example: example(l.name, entry.example),
-			Stage: l.stage(),
+			Stage: l.stage(), Form: forms[l.key],
 		})
 	})
 	return out
