@@ -8,22 +8,33 @@ import (
 	"crypto/sha256"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"assay/verify/message"
 )
 
-// cost measures a call.
-func cost(f func()) (took time.Duration, allocated uint64) {
+// cost measures the processor time and the memory of a call.
+func cost(t testing.TB, f func()) (took time.Duration, allocated uint64) {
+	t.Helper()
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	start := cpuTime(t)
 	f()
-	took = time.Since(start)
+	took = cpuTime(t) - start
 	runtime.ReadMemStats(&after)
 	return took, after.TotalAlloc - before.TotalAlloc
+}
+
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // longText is a part of 30 KB.

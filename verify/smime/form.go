@@ -1,7 +1,9 @@
 package smime
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,6 +17,7 @@ func ambiguity(m *message.Message, p *message.Part) string {
 	if err := m.Exceeded(); err != nil {
 		return "the message is too large to be checked"
 	}
+	folded, comment := false, false
 	for _, d := range m.Defects {
 		switch d.Code {
 		case message.LimitDefects:
@@ -40,7 +43,14 @@ func ambiguity(m *message.Message, p *message.Part) string {
 			return "the boundary is that of another multipart around it"
 		case message.EpilogueBoundary, message.EpilogueMIME:
 			return "there are parts behind the end of the signed multipart"
+		case message.MIMEFieldFolded:
+			folded = true
+		case message.MIMEFieldComment:
+			comment = true
 		}
+	}
+	if p.MediaType == "multipart/signed" {
+		return boundaryDoubts(p, folded, comment)
 	}
 	return ""
 }
@@ -58,11 +68,58 @@ func malformedForm(m *message.Message, p *message.Part) string {
 	case n > 2:
 		return fmt.Sprintf("the signed multipart has %d parts instead of 2", n)
 	}
-	signature := p.Children[1]
-	if len(signature.Children) > 0 || !isCMSType(signature.MediaType) && !sniff(m, signature) {
+	if !isSignature(m, p.Children[1]) {
 		return "the second part of the signed multipart is no signature"
 	}
+	if hidesBoundary(m, p) {
+		return "the boundary of the signed multipart stands inside of the signature: readers do not agree on the parts"
+	}
 	return ""
+}
+
+// boundaryDoubts says why readers may not take the same boundary from the Content-Type, "" if they do.
+func boundaryDoubts(p *message.Part, folded, comment bool) string {
+	boundary := p.Params["boundary"]
+	for _, c := range []byte(boundary) {
+		if c < ' ' || c > '~' || c == '\\' || c == '"' {
+			return "the boundary has characters that readers do not agree on"
+		}
+	}
+	if folded && strings.ContainsAny(boundary, " \t") {
+		return "the boundary is folded: readers do not agree on it"
+	}
+	if !comment {
+		return ""
+	}
+	for f := range p.Header.All("Content-Type") {
+		before, after, found := strings.Cut(strings.ToLower(string(f.Value())), "boundary")
+		comments := before[:strings.LastIndexByte(before, ')')+1]
+		if !found || strings.ContainsAny(comments, "\"\\;=") || strings.ContainsAny(after, "()") || strings.Contains(after, "boundary") {
+			return "the Content-Type has a comment that readers do not agree on"
+		}
+	}
+	return ""
+}
+
+// hidesBoundary reports whether the signature, which has room for what nobody signed, holds the boundary in any form that
+// some reader could take for a delimiter: indented, with more behind it, or after a bare CR.
+func hidesBoundary(m *message.Message, p *message.Part) bool {
+	delimiter := []byte("--" + strings.TrimRight(p.Params["boundary"], " \t"))
+	signature := p.Children[1]
+	reader := m.Open(message.Range{Start: signature.Offset, End: signature.End})
+	buf := make([]byte, 0, 16<<10+len(delimiter))
+	for {
+		n, err := io.ReadFull(reader, buf[len(buf):len(buf)+16<<10])
+		buf = buf[:len(buf)+n]
+		if bytes.Contains(buf, delimiter) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		keep := min(len(buf), len(delimiter)-1)
+		buf = buf[:copy(buf, buf[len(buf)-keep:])]
+	}
 }
 
 // oddities are flags for what is unusual about the form and does no harm.
@@ -125,7 +182,7 @@ func outside(m *message.Message, p *message.Part) (partial string, flags []strin
 // isNote reports whether a preamble is a short note about the format: programs write it in the language of their user. It
 // names MIME and nothing that a reader could follow or pay.
 func isNote(text string) bool {
-	return len(text) <= 120 && strings.Contains(strings.ToUpper(text), "MIME") && !strings.ContainsAny(text, ":@<>=&%$0123456789")
+	return len(text) <= 120 && strings.Contains(strings.ToUpper(text), "MIME") && !strings.ContainsAny(text, ":@<>=&%$0123456789") && !strings.Contains(text, "--")
 }
 
 // visible returns the beginning of the text of a range, with single blanks between words.

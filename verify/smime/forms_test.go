@@ -91,16 +91,19 @@ func TestForms(t *testing.T) {
 		mails = append(mails, mail{"protocol " + protocol, as(t, det, "protocol=\"application/pkcs7-signature\"", "protocol=\""+protocol+"\""), Verified, "", ""})
 	}
 	mails = append(mails, mail{"no protocol", as(t, det, " protocol=\"application/pkcs7-signature\";", ""), Verified, "", ""})
-	for _, typ := range []string{"application/x-pkcs7-signature", "application/pkcs7-mime", "application/octet-stream", "text/plain"} {
+	for _, typ := range []string{"application/x-pkcs7-signature", "application/pkcs7-mime", "application/octet-stream"} {
 		mails = append(mails, mail{"signature is " + typ, as(t, det, "Content-Type: application/pkcs7-signature", "Content-Type: "+typ), Verified, "", ""},
 			mail{"no protocol, signature is " + typ, as(t, det, "Content-Type: application/pkcs7-signature", "Content-Type: "+typ, " protocol=\"application/pkcs7-signature\";", ""), Verified, "", ""})
 	}
 	for _, typ := range []string{"application/x-pkcs7-mime; smime-type=signed-data", "application/pkcs7-mime", "application/pkcs7-mime; smime-type=enveloped-data",
-		"application/pkcs7-mime; smime-type=certs-only", "application/pkcs7-signature", "application/octet-stream", "application/octet-stream; smime-type=signed-data",
-		"application/x-foo"} {
+		"application/pkcs7-mime; smime-type=certs-only", "application/pkcs7-signature", "application/octet-stream", "application/octet-stream; smime-type=signed-data"} {
 		for _, name := range []string{"smime.p7m", "smime.p7s", "X.P7M", "smime.p7c"} {
 			mails = append(mails, mail{typ + " " + name, as(t, opq, "application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", typ+"; name="+name), Verified, "", ""})
 		}
+	}
+	for _, typ := range []string{"text/html", "text/plain", "image/png", "application/xhtml+xml"} { // which readers show
+		mails = append(mails, mail{"signature is " + typ, as(t, det, "Content-Type: application/pkcs7-signature", "Content-Type: "+typ), Malformed, "", "no signature"},
+			mail{"opaque is " + typ, as(t, opq, "application/pkcs7-mime; smime-type=signed-data", typ), Unsigned, "", ""})
 	}
 	l.try(mails)
 	if got := l.verify(det); got.Section != "2" || len(got.Layers) != 1 || got.Layers[0].Section != "2" || got.Signers[0].Email != "alice@example.com" ||

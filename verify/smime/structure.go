@@ -28,7 +28,7 @@ func formOf(m *message.Message, p *message.Part) form {
 	case len(p.Children) > 0:
 	case isCMSType(p.MediaType):
 		return formOpaque
-	case strings.HasPrefix(p.MediaType, "application/") && hasCMSName(p) && sniff(m, p):
+	case p.MediaType == octetStream && hasCMSName(p) && sniff(m, p):
 		return formOpaque
 	}
 	return formNone
@@ -46,8 +46,15 @@ func isDetached(m *message.Message, p *message.Part) bool {
 	case len(p.Children) < 2:
 		return false
 	}
-	signature := p.Children[1]
-	return isCMSType(signature.MediaType) || sniff(m, signature)
+	return isSignature(m, p.Children[1])
+}
+
+const octetStream = "application/octet-stream"
+
+// isSignature reports whether a part can be the signature of a multipart/signed. Types that readers show are none, whatever
+// is inside: a CMS object has room for other things than a signature.
+func isSignature(m *message.Message, p *message.Part) bool {
+	return len(p.Children) == 0 && (isCMSType(p.MediaType) || p.MediaType == octetStream && sniff(m, p))
 }
 
 // isCMSType reports whether a media type is that of a CMS object or of a signature.
