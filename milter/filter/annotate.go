@@ -50,7 +50,7 @@ func (a *Amendment) annotate(o *Outcome, m *message.Message, opt Options) error 
 			a.prepend(m, leaf, text)
 		case leaf.MediaType == "text/html" && !doneHTML:
 			doneHTML = true
-			a.insert(m, leaf, fragment)
+			a.insert(m, leaf, text, fragment)
 		}
 	}
 	return nil
@@ -76,6 +76,7 @@ func (a *Amendment) prepend(m *message.Message, p *message.Part, note []byte) {
 	if e := a.edit(p); e != nil {
 		if !e.Replace {
 			e.Content = append(bytes.Clone(note), e.Content...)
+			a.changed("note")
 		}
 		return
 	}
@@ -98,11 +99,16 @@ func (a *Amendment) prepend(m *message.Message, p *message.Part, note []byte) {
 	a.changed("note")
 }
 
-// insert puts a note, an ASCII fragment, at the top of an HTML body.
-func (a *Amendment) insert(m *message.Message, p *message.Part, fragment []byte) {
+// insert puts a note, an ASCII fragment, at the top of an HTML body, or as text if plain text has become of it.
+func (a *Amendment) insert(m *message.Message, p *message.Part, text, fragment []byte) {
 	if e := a.edit(p); e != nil {
-		if !e.Replace && strings.HasPrefix(e.MediaType, "text/plain") {
-			return // the level text has made plain text of it
+		switch {
+		case e.Replace:
+			return
+		case strings.HasPrefix(e.MediaType, "text/plain"): // by the level text
+			e.Content = append(bytes.Clone(text), e.Content...)
+			a.changed("note")
+			return
 		}
 		e.Content = html.InsertNote(e.Content, fragment)
 		a.changed("note")
