@@ -37,7 +37,7 @@ func (a *Amendment) annotate(o *Outcome, m *message.Message, opt Options) error 
 	case opt.Note == NoteVisible && len(a.Files) == 0 && !remote:
 		return nil
 	}
-	text, fragment, err := opt.Notices.Note(notice.Note{Files: a.Files, HTML: a.took(false), Remote: a.took(true), QueueID: o.Envelope.QueueID})
+	text, fragment, err := opt.Notices.Note(notice.Note{Files: a.Files, HTML: a.took(false), Remote: a.took(true), Text: a.Level == scan.Text, QueueID: o.Envelope.QueueID})
 	if err != nil {
 		return err
 	}

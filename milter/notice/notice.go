@@ -34,6 +34,7 @@ type Note struct {
 	Files   []File
 	HTML    bool // something was taken that acts on its own, or was replaced by its text
 	Remote  bool // something was taken that would have been loaded from elsewhere
+	Text    bool // the text stands in the place of the HTML
 	QueueID string
 }
 
@@ -115,7 +116,7 @@ func (t *Templates) try() error {
 	if _, err := t.Removed(f, "q"); err != nil {
 		return err
 	}
-	_, _, err := t.Note(Note{Files: []File{f}, HTML: true, Remote: true, QueueID: "q"})
+	_, _, err := t.Note(Note{Files: []File{f}, HTML: true, Remote: true, Text: true, QueueID: "q"})
 	return err
 }
 
