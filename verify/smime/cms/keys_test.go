@@ -129,7 +129,7 @@ func exponentThree(t testing.TB) *rsa.PrivateKey {
 	return key
 }
 
-// TestWorstCase verifies that the most expensive object costs a fraction of a second: as many signers as there may be, with
+// TestWorstCase verifies that the most expensive object costs no more than Work allows: as many signers as there may be, with
 // as many of the largest keys, and attributes in an order that makes for two tries each.
 func TestWorstCase(t *testing.T) {
 	r := recipe{id: lying(t, maxRSABits, usualExponent), digest: "sha256", scheme: oidRSA, unsorted: "as-sent", copies: 8}
@@ -142,13 +142,13 @@ func TestWorstCase(t *testing.T) {
 	}
 	start := cpuTime(t)
 	for i := range o.Signed.Signers {
-		if got := o.Signed.VerifySigner(i, o.Signed.Embedded(), nil); got.Integrity != Broken {
+		if got := o.Signed.VerifySigner(i, o.Signed.Embedded(), nil); got.Integrity != Broken && (i == 0 || got.Integrity != Malformed) {
 			t.Fatal(got)
 		}
 	}
 	took := cpuTime(t) - start
 	t.Log(took)
-	if took > 600*time.Millisecond*slowdown() {
+	if took > 50*time.Millisecond*slowdown() {
 		t.Errorf("%v", took)
 	}
 }

@@ -17,6 +17,9 @@ type Limits struct {
 	Attributes     int // signed or unsigned attributes of a signer; default 64
 	Recipients     int // recipients that are listed; all beyond are counted; default 64
 	Direct         int // octets of a content that is signed without signed attributes; beyond: Unsupported; default 4 MiB
+
+	// Work is shared by the objects of one message; nil gives each object its own. Signers beyond it are Malformed.
+	Work *Work
 }
 
 const (
@@ -49,6 +52,9 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Recipients, defaultRecipients)
 	setDefault(&l.Direct, defaultDirect)
 	l.Depth = min(l.Depth, maxDepth)
+	if l.Work == nil {
+		l.Work = new(Work)
+	}
 	return l
 }
 

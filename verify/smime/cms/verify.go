@@ -222,7 +222,11 @@ func (c *check) try(v verifier, cert *x509.Certificate, forms []signed) finding 
 		return f
 	}
 	var first finding
+	key, _ := publicKey(cert)
 	for i, form := range forms {
+		if !c.sd.limits.Work.Allow(key) {
+			return malformed("to check all signatures of the message would take too long")
+		}
 		f := v.check(cert, form)
 		if f.integrity != Intact {
 			if i == 0 {

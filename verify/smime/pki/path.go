@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"assay/verify/smime/cms"
 )
 
 // Bounds of one search. Honest messages bring one to three certificates and need as many signature checks.
@@ -16,7 +18,7 @@ const (
 	maxPool       = 64   // certificates of a message that are looked at
 	maxDepth      = 8    // certificates of a path
 	maxSteps      = 256  // paths that are begun
-	maxSignatures = 50   // half of what crypto/x509 allows itself
+	maxSignatures = 50   // half of what crypto/x509 allows itself; keys that cost much are bounded by Query.Work too
 	maxJudged     = 16   // paths to an anchor that are examined
 	maxRSA        = 8192 // bits of a key that is used; larger ones cost seconds
 )
@@ -83,6 +85,9 @@ type search struct {
 }
 
 func (v *Validator) search(q Query) *search {
+	if q.Work == nil {
+		q.Work = new(cms.Work)
+	}
 	b := &search{v: v, q: q, issuers: map[string][]*x509.Certificate{}, named: map[string][]*x509.Certificate{}, edges: map[[2]*x509.Certificate]edge{}}
 	for _, c := range q.Pool {
 		key := nameKey(c.RawSubject)
@@ -193,7 +198,7 @@ func (b *search) edge(child, parent *x509.Certificate) edge {
 	if e := b.edges[key]; e != signedUnknown {
 		return e
 	}
-	if b.signatures == maxSignatures {
+	if b.signatures == maxSignatures || !b.q.Work.Allow(parent.PublicKey) {
 		b.limited = true
 		return signedNot
 	}

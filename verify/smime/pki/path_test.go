@@ -2,6 +2,8 @@ package pki
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"assay/verify/smime/cms"
 )
 
 var emailOnly = func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} }
@@ -264,6 +268,40 @@ func TestPathBounded(t *testing.T) {
 	b = New(f.store(true), Options{}).search(Query{Leaf: issue(t, same, ee("a@example.com"), nil).Certificate, Pool: pool, At: now})
 	if b.best.Trust.Good() || b.signatures > maxSignatures || b.steps > maxSteps || !b.limited || !strings.Contains(b.best.Reason, "too many") {
 		t.Errorf("%s after %d signatures and %d steps", b.best.Trust, b.signatures, b.steps)
+	}
+}
+
+// TestPathWork proves that keys that are slow to check are checked less often, over all questions about a message, and that
+// one of them in an honest path does no harm.
+func TestPathWork(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := issue(t, nil, ca("Root"), key)
+	leaf := issue(t, root, ee("a@example.com"), nil)
+	var pool []*x509.Certificate
+	for range maxPool {
+		twin, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool = append(pool, issue(t, nil, ca("Root"), twin).Certificate)
+	}
+	v, work := New(&Store{}, Options{}), new(cms.Work)
+	checked := 0
+	for range 10 {
+		b := v.search(Query{Leaf: leaf.Certificate, Pool: pool, At: now, Work: work})
+		if checked += b.signatures; b.best.Trust.Good() || !b.limited {
+			t.Errorf("%s after %d signatures", b.best.Trust, b.signatures)
+		}
+	}
+	if checked == 0 || checked > 7 {
+		t.Errorf("%d signatures with P-521 were checked", checked)
+	}
+	f := family{root, root, leaf}
+	if r := New(f.store(true), Options{}).Path(context.Background(), Query{Leaf: leaf.Certificate, Pool: pool, At: now}); r.Trust != Public {
+		t.Errorf("an honest path among others: %s %s", r.Trust, r.Reason)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"context"
 	"crypto/x509"
 	"time"
+
+	"assay/verify/smime/cms"
 )
 
 // A Trust says what a certificate leads to. Only Public and Private are good.
@@ -60,6 +62,7 @@ type Query struct {
 	Pool  []*x509.Certificate // certificates that came with the message, in any order
 	At    time.Time           // when the message was received
 	Fetch bool                // missing issuers may be fetched; set it only after the signature was found good
+	Work  *cms.Work           // what all questions about a message may cost together; nil gives each its own
 }
 
 // A Result is what the path of a certificate is worth.
