@@ -166,6 +166,8 @@ func TestCoverage(t *testing.T) {
 		{"attached", in(evil, attached+aliceHead+det), Partial, "", "attached message"},
 		{"attached and broken", in(evil, attached+aliceHead+broken), Partial, "", "attached message"},
 		{"attached, by another", in(evil, attached+aliceHead+entityDetached(text, l.sign("eve", text), "b1")), Partial, "", "attached message"},
+		{"attached garbage", in(evil, attached+aliceHead+strings.Replace(entityOpaque([]byte("hello")), "smime-type=signed-data; ", "", 1)), Unsigned, "", ""},
+		{"attached signed garbage", in(evil, attached+aliceHead+entityOpaque([]byte("hello"))), Partial, "", "attached message"},
 		{"stray", in(text, "Content-Type: application/pkcs7-signature; name=smime.p7s\r\nContent-Transfer-Encoding: base64\r\n\r\n"+encode(sig)), Partial, FlagStray, "without the text"},
 		{"too many", in(slices.Repeat([]string{det}, 12)...), Malformed, FlagMoreObjects, "more than 8"},
 		{"encrypted beside text", in(evil, enc, evil), Encrypted, "", "only part 2 is encrypted"},
@@ -177,6 +179,12 @@ func TestCoverage(t *testing.T) {
 		{"data", opaque(aliceHead, []byte{0x30, 0x13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1, 0xa0, 6, 4, 4, 'a', 'b', 'c', 'd'}), Unsupported, "", ""},
 		{"plain", []byte(aliceHead + text), Unsigned, "", ""},
 	})
+	if got := l.verify([]byte(aliceHead + entityOpaque(l.signOpaque("alice", enc)))); !got.Whole || got.State != Partial {
+		t.Errorf("%+v", got)
+	}
+	if got := l.verify(append([]byte(aliceHead+det), "Pay Eve.\r\n"...)); got.Whole || got.State != Partial {
+		t.Errorf("%+v", got)
+	}
 	if got := l.verify(in(evil, det)); got.Whole || got.Section != "2.2" || got.Integrity != Intact || got.Signers[0].Identity != Matches {
 		t.Errorf("%+v", got)
 	}
@@ -253,6 +261,7 @@ func TestSigners(t *testing.T) {
 		c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "alice@example.com"}}
 	})
 	l.signer("short", newRSA(t, 1024), "alice@example.com")
+	l.signer("idn", newEC(t, elliptic.P256()), "alice@xn--bcher-kva.example")
 	l.signer("nobody", newEC(t, elliptic.P256()))
 	l.signer("many", newEC(t, elliptic.P384()), "a@example.com", "ALICE@example.com", "b@example.com")
 	l.signer("ed", newEd25519(t), "alice@example.com")
@@ -293,6 +302,7 @@ func TestSigners(t *testing.T) {
 		{"group", from("From: x: alice@example.com;"), WrongSender, "", "group"},
 		{"malformed", from("From: bob@example.com <alice@example.com>"), WrongSender, "", "cannot be read"},
 		{"subdomain", from("From: alice@sub.example.com"), WrongSender, "", ""},
+		{"A-labels", as(t, by("idn"), "From: Alice <alice@example.com>", "From: alice@b\xc3\xbccher.example"), Verified, "", ""},
 		{"upper case", from("From: alice@EXAMPLE.com"), Verified, "", ""},
 	})
 	if got := l.verify(detached(aliceHead, text, l.two("alice", "eve"))); len(got.Signers) != 2 || got.Signers[0].Email != "eve@example.com" || got.Identity != Differs {

@@ -56,7 +56,6 @@ func (r *run) descend(outer, o *object, depth int) {
 		return
 	}
 	inner := &object{place: place{m: e.m, part: e.part, form: form, prefix: e.prefix}}
-	defer inner.close()
 	r.checkInner(outer, inner, depth)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"assay/verify/message"
 	"assay/verify/smime/cms"
@@ -22,7 +23,8 @@ type object struct {
 	signers   []Signer
 	decider   int // index of the signer that state is about
 	flags     []string
-	partial   string // why the signature does not cover everything, "" if it does
+	whole     bool   // the signature covers the whole body
+	partial   string // why the signature is only a part of what a reader would take it for, "" if it is not
 	note      string // what is odd about an object that is Verified all the same
 
 	parsed  *cms.Object
@@ -54,11 +56,11 @@ func (o *object) isPartial() {
 	where := "part " + o.part.Section
 	switch {
 	case o.isSigned && o.attached:
-		o.state, o.reason = Partial, "only the attached message in "+where+" is signed"
+		o.state, o.reason = Partial, "only the attached message in "+where+" carries a signature"
 	case o.isSigned:
 		o.decide(Partial, "only "+where+" is signed")
 	case o.attached && rank(o.state) < rank(Verified):
-		o.state, o.reason = CertsOnly, "the S/MIME object in the attached message in "+where+" cannot be read"
+		o.state, o.reason = Unsigned, "the S/MIME object in the attached message in "+where+" cannot be read"
 	case o.state == Encrypted:
 		o.reason = "only " + where + " is encrypted"
 	}
@@ -67,7 +69,6 @@ func (o *object) isPartial() {
 // check finds out everything about an object that is not inside of another one.
 func (r *run) check(p place) *object {
 	o := &object{place: p}
-	defer o.close()
 	if why := o.formError(); why != "" {
 		o.isSigned = o.form == formDetached
 		r.signed = r.signed || o.isSigned
@@ -94,8 +95,6 @@ func (o *object) formError() string {
 	}
 	return ambiguity(o.m, o.part)
 }
-
-func (o *object) close() { o.parsed = nil }
 
 // open reads the object, and decides about everything that is no signature. It reports whether there is one to verify.
 func (r *run) open(o *object) bool {
@@ -189,6 +188,7 @@ func (r *run) classify(o *object) bool {
 // classifySigned looks for signers, and for what they signed.
 func (r *run) classifySigned(o *object) bool {
 	o.isSigned, r.signed = true, true
+	o.whole = o.part == r.m.Root
 	sd := o.parsed.Signed
 	switch {
 	case len(sd.Signers) == 0:
@@ -236,6 +236,7 @@ func (r *run) verify(o *object) bool {
 	if o.form == formDetached {
 		var flags []string
 		o.partial, flags = outside(o.m, o.part)
+		o.whole = o.whole && o.partial == ""
 		o.flags = addFlag(o.flags, append(flags, oddities(o.m, o.part)...)...)
 	}
 	return o.integrity == Intact
@@ -272,9 +273,11 @@ func (r *run) verifyContent(o *object) error {
 		return nil
 	}
 	// The one repair: the MTA handed over lines that end in LF, and what was signed ends in CRLF (RFC 8551 Section 3.1.1).
+	if !slices.ContainsFunc(o.m.Defects, func(d message.Defect) bool { return d.Code == message.LineBareLF }) {
+		return nil
+	}
 	content = sd.NewContent()
-	fixed := lineEnds{to: content}
-	if _, err := io.Copy(&fixed, o.m.Open(signed)); err != nil || !fixed.changed {
+	if _, err := io.Copy(&lineEnds{to: content}, o.m.Open(signed)); err != nil {
 		return err
 	}
 	results := r.verifySigners(sd, content)
@@ -315,10 +318,9 @@ func pool(sd *cms.SignedData) []*x509.Certificate {
 
 // lineEnds writes what it is given with every line ending in CRLF.
 type lineEnds struct {
-	to      io.Writer
-	last    byte
-	changed bool
-	buf     []byte
+	to   io.Writer
+	last byte
+	buf  []byte
 }
 
 func (e *lineEnds) Write(p []byte) (int, error) {
@@ -326,7 +328,6 @@ func (e *lineEnds) Write(p []byte) (int, error) {
 	for _, b := range p {
 		if b == '\n' && e.last != '\r' {
 			e.buf = append(e.buf, '\r')
-			e.changed = true
 		}
 		e.buf = append(e.buf, b)
 		e.last = b

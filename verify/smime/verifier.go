@@ -94,7 +94,7 @@ func (r *run) sum(objects []*object) Verification {
 	}
 	out := Verification{
 		Result: resultOf(worst), State: worst.state, Reason: clean(worst.reason), Signed: r.signed, Encrypted: r.hidden,
-		Whole: worst.part == r.m.Root && len(worst.signers) > 0 && worst.partial == "", Integrity: worst.integrity,
+		Whole: worst.whole, Integrity: worst.integrity,
 		Signers: worst.signers, Layers: r.layers, Flags: worst.flags, Steps: r.steps,
 	}
 	if worst.isSigned {
