@@ -137,6 +137,9 @@ func (a *app) control(ctx context.Context, path, command string, args any) error
 		fmt.Fprintf(a.err, "warning: %s\n", w)
 	}
 	if err := response.Err(); err != nil {
+		if len(result.Problems.Errors()) > 0 { // which say it all
+			return fmt.Errorf("%s failed, what was in force stays", command)
+		}
 		return fmt.Errorf("%s failed, what was in force stays: %w", command, err)
 	}
 	fmt.Fprintf(a.out, "in force: %s, %.12s%s\n", plural(result.Rules, "rule"), result.SHA, resultText(result))

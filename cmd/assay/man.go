@@ -50,7 +50,7 @@ func commandManual(root *cobra.Command) string {
 		roff("As systemd sets them.") + "\n")
 	b.WriteString(".SH FILES\n.TP\n.I " + config.DefaultPath + "\n" + roff("The configuration; it need not exist.") + "\n")
 	b.WriteString(".SH \"EXIT STATUS\"\n.TP\n.B 0\nThe work was done, whatever its verdict on a message.\n.TP\n.B 1\nThe work could not be done.\n" +
-		".TP\n.B 2\nThe command line was wrong, or \\fBconfig check \\-\\-strict\\fR found warnings.\n.SH \"SEE ALSO\"\n.BR assay.yaml (5)\n")
+		".TP\n.B 2\nThe command line was wrong, or \\fBconfig check \\-\\-strict\\fR found warnings.\n.SH \"SEE ALSO\"\n.BR assay.yaml (5),\n.BR assay-rules (5)\n")
 	return b.String()
 }
 
@@ -96,7 +96,7 @@ func configManual() string {
 		fmt.Fprintf(&b, ".TP\n.BR %s \" (default: %s)\"\n%s\n", roff(d.Path), strings.ReplaceAll(roff(d.Default), `"`, `\(dq`), roff(d.Text))
 	}
 	b.WriteString(".SH EXAMPLE\n.nf\nformat: 1\nlisten:\n  milter: unix:/var/spool/postfix/assay/milter.sock\n  socket_group: postfix\n" +
-		"resolver:\n  servers: [127.0.0.1]\n.fi\n.SH \"SEE ALSO\"\n.BR assay (1)\n")
+		"resolver:\n  servers: [127.0.0.1]\n.fi\n.SH \"SEE ALSO\"\n.BR assay (1),\n.BR assay-rules (5)\n")
 	return b.String()
 }
 

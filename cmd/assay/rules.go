@@ -19,6 +19,7 @@ import (
 	"assay/milter/ruleset"
 	"assay/rules"
 	"assay/rules/facts"
+	"assay/rules/ruletest"
 	"assay/rules/shipped"
 )
 
@@ -132,10 +133,15 @@ func (a *app) rulesCheck() *cobra.Command {
 	}
 	f := ruleSetFlags(c)
 	strict := c.Flags().Bool("strict", false, "exit with 2 if there are warnings")
-	c.RunE = func(_ *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
 		l, err := a.loadRules(f, args)
 		if err != nil {
 			return err
+		}
+		if l.set != nil { // the test files are read, but no test is run
+			opt := testOptions(l.config, a.now())
+			opt.Only = func(string) bool { return false }
+			l.problem = append(l.problem, ruletest.Run(c.Context(), l.set, l.sources, opt).Problems...)
 		}
 		if err := a.printProblems(l); err != nil {
 			return err
