@@ -3,6 +3,8 @@ package smime
 import (
 	"bytes"
 	"context"
+	"crypto/elliptic"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -164,6 +166,15 @@ func hostileMails(l *lab) map[string][]byte {
 	mails["many signatures"] = []byte(many)
 	mails["many names"] = []byte(aliceHead + "Content-Type: multipart/mixed; boundary=m\r\n\r\n" +
 		strings.Repeat("--m\r\nContent-Type: application/octet-stream; name=a.p7m\r\n\r\nx\r\n", 900) + "--m--\r\n")
+	var slow []string
+	for i := range 8 {
+		name := fmt.Sprintf("p521-%d", i)
+		l.signer(name, newEC(l.t, elliptic.P521()), "alice@example.com")
+		slow = append(slow, "-signer", name+".crt", "-inkey", name+".key")
+	}
+	slowSig := entityDetached(text, l.cms(text, append([]string{"-sign", "-certfile", "middle.crt"}, slow...)...), "b1")
+	mails["slow keys"] = []byte(aliceHead + slowSig)
+	mails["many slow keys"] = []byte(aliceHead + "Content-Type: multipart/mixed; boundary=m\r\n\r\n" + strings.Repeat("--m\r\n"+slowSig+"\r\n", 8) + "--m--\r\n")
 	nested := text
 	for range 12 {
 		nested = entityOpaque(l.signOpaque("alice", nested))

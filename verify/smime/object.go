@@ -112,7 +112,7 @@ func (r *run) open(o *object) bool {
 		o.decide(Unavailable, "the message cannot be read")
 		return false
 	}
-	parsed, err := cms.Parse(data, r.o.Limits.CMS)
+	parsed, err := cms.Parse(data, r.limits)
 	if err != nil {
 		r.layer(o.section(), "malformed", parseReason(err))
 		o.isSigned = o.isSigned || isSignatureType(part)
@@ -147,7 +147,7 @@ func parseReason(err error) string {
 
 // read returns the decoded content of a part, and no more than the limit and one octet, which makes it too large.
 func (r *run) read(m *message.Message, p *message.Part) ([]byte, error) {
-	limit := int64(r.o.Limits.CMS.Size)
+	limit := int64(r.limits.Size)
 	var buf bytes.Buffer
 	encoded := p.End - p.BodyOffset
 	if p.Encoding == "base64" {

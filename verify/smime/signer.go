@@ -79,7 +79,7 @@ func (j *judgement) path() {
 		return
 	}
 	sd := j.object.parsed.Signed
-	p := j.o.Validator.Path(j.ctx, pki.Query{Leaf: c, Pool: pool(sd), At: j.at, Fetch: !j.o.NoFetch})
+	p := j.o.Validator.Path(j.ctx, pki.Query{Leaf: c, Pool: pool(sd), At: j.at, Fetch: !j.o.NoFetch, Work: j.limits.Work})
 	j.trust, s.Trust = p.Trust, trustOf(p)
 	for _, c := range p.Path {
 		s.Path = append(s.Path, pki.DN(c.RawSubject))

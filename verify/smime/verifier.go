@@ -8,6 +8,7 @@ import (
 
 	"assay/verify/authres"
 	"assay/verify/message"
+	"assay/verify/smime/cms"
 )
 
 // A Verifier verifies messages. It is safe for concurrent use.
@@ -38,7 +39,8 @@ func (v *Verifier) Verify(ctx context.Context, m *message.Message, author messag
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.o.RevocationTime)
 	defer cancel()
-	r := run{o: &v.o, ctx: ctx, at: m.Envelope.ReceivedAt, m: m, author: author, room: v.o.Limits.Objects}
+	r := run{o: &v.o, ctx: ctx, at: m.Envelope.ReceivedAt, m: m, author: author, limits: v.o.Limits.CMS, room: v.o.Limits.Objects}
+	r.limits.Work = new(cms.Work)
 	var objects []*object
 	for _, p := range places[:min(len(places), limit)] {
 		o := r.check(p)
@@ -61,6 +63,7 @@ type run struct {
 	m      *message.Message
 	author message.Author
 
+	limits cms.Limits
 	room   int // CMS objects that may still be read
 	signed bool
 	hidden bool // something is encrypted
