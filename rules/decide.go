@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -277,13 +278,13 @@ func (ev *evaluation) act(r *rule, d *Decision) {
 	a := r.then
 	ev.dispose(r, d)
 	if a.tag != nil {
-		d.Tags = append(d.Tags, ev.expand(*a.tag))
+		d.Tags = once(d.Tags, ev.expand(*a.tag))
 	}
 	for _, h := range a.headers {
-		d.Headers = append(d.Headers, HeaderField{Name: h.name, Value: ev.expand(h.value)})
+		d.Headers = once(d.Headers, HeaderField{Name: h.name, Value: ev.expand(h.value)})
 	}
 	if a.note != nil {
-		d.Notes = append(d.Notes, ev.expand(*a.note))
+		d.Notes = once(d.Notes, ev.expand(*a.note))
 	}
 	if a.html != nil {
 		d.strip(HTMLAction{Rule: r.info.ID, Level: a.html.level, Unwrap: a.html.unwrap})
@@ -294,6 +295,14 @@ func (ev *evaluation) act(r *rule, d *Decision) {
 	for _, channel := range a.notify {
 		d.Notify = append(d.Notify, Notification{Channel: channel, Rule: r.info.ID, Title: r.info.Title})
 	}
+}
+
+// once adds what another rule has not asked for already.
+func once[T comparable](all []T, one T) []T {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
 }
 
 // dispose raises the disposition to what a rule asks for.

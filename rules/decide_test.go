@@ -301,3 +301,11 @@ func TestTextsAreOneLine(t *testing.T) {
 		t.Errorf("%q %q", d.Tags, d.Notes)
 	}
 }
+
+func TestSameModificationsAreMadeOnce(t *testing.T) {
+	then := "    then: {tag_subject: '[J]', note: same, add_header: {name: X-Assay-N, value: v}}\n"
+	d := ruleSet(t, "rules:\n"+oneRule("a1", "size > 0", then)+oneRule("a2", "conn.tls", then)).DecideFrom(t.Context(), state(nil))
+	if len(d.Rules) != 2 || len(d.Tags) != 1 || len(d.Notes) != 1 || len(d.Headers) != 1 {
+		t.Errorf("%+v", d)
+	}
+}

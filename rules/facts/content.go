@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/emersion/go-message/charset"
 	"golang.org/x/net/html"
@@ -32,9 +33,11 @@ func (f *Facts) passages() []passage {
 	room := MaxText
 	for _, p := range s.plain {
 		if room <= 0 {
+			s.cut = true
 			break
 		}
 		text := f.decode(p, room)
+		s.cut = s.cut || len(text) > room-utf8.UTFMax // a character that did not fit may be missing
 		room -= len(text) + 1
 		s.passages = append(s.passages, passage{p.Section, text})
 	}
@@ -77,23 +80,33 @@ func (f *Facts) plainText() string {
 	return out.String()
 }
 
-// text is the plain text, or that of the HTML when there is no plain text but blanks.
+// text is what a reader may see: the plain text, and behind it that of the HTML, because mail programs show the one or the
+// other and nothing says that they are alike.
 func (f *Facts) text() string {
-	if plain := f.plainText(); strings.TrimSpace(plain) != "" {
-		return plain
+	s := f.structure()
+	plain := f.plainText()
+	if strings.TrimSpace(plain) == "" {
+		plain = ""
 	}
-	w := textWriter{room: MaxText}
+	w := textWriter{room: MaxText - len(plain) - len("\n")}
 	budget := maxHTML
-	for _, p := range f.structure().html {
+	for _, p := range s.html {
 		if budget <= 0 || w.room <= 0 {
+			s.cut = true
 			break
 		}
 		source := f.decode(p, budget)
+		s.cut = s.cut || len(source) > budget-utf8.UTFMax
 		budget -= len(source)
 		w.html(source)
 		w.line()
 	}
-	return strings.TrimSpace(cut(w.out.String(), MaxText))
+	s.cut = s.cut || len(s.html) > 0 && w.room <= 0
+	shown := strings.TrimSpace(w.out.String())
+	if plain == "" || shown == "" {
+		return cut(plain+shown, MaxText)
+	}
+	return cut(plain+"\n"+shown, MaxText)
 }
 
 // A textWriter reduces HTML to its text: blanks are collapsed, blocks begin new lines.

@@ -116,7 +116,7 @@ func TestFacts(t *testing.T) {
 		`reply_to[0].org_domain = "example.org"`, `reply_to[1].email = "c@example.net"`,
 		`subject = "Überweisung new"`, `message_id = "<1@example.co.uk>"`, `list_id = "users.lists.example.org"`, `forwarded = true`,
 		`headers.x-spam-flag[0] = "YES"`, `upstream.spam_flag = true`, `upstream.spam_score = 12.3`,
-		`text = "Grüße, see https://login.example.org/a?b=c.\n-----BEGIN PGP MESSAGE-----"`,
+		`text = "Grüße, see https://login.example.org/a?b=c.\n-----BEGIN PGP MESSAGE-----\nHello"`,
 		`received_at = 2026-11-22T01:02:03Z`,
 		`html.present = true`, `html.active[0] = "form"`, `html.active[1] = "script"`, `html.scripts = 3`, `html.forms = 1`, `html.remote = 2`,
 		`html.trackers = 1`,
@@ -178,11 +178,46 @@ func TestText(t *testing.T) {
 		{"html with open script", part("text/html", "x<script>never closed"), "x"},
 		{"html with hidden characters", part("text/html", "pass\u200bwo\u00adrd"), "password"},
 		{"blank plain text", part("multipart/alternative; boundary=b", "--b\r\n\r\n \r\n--b\r\nContent-Type: text/html\r\n\r\n<i>x</i>\r\n--b--\r\n"), "x"},
+		{"harmless plain text", part("multipart/alternative; boundary=b", "--b\r\n\r\nhello\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>wire transfer</p>\r\n--b--\r\n"), "hello\nwire transfer"},
 		{"attached text", part("multipart/mixed; boundary=b", "--b\r\n\r\nshown\r\n--b\r\nContent-Disposition: attachment\r\n\r\nnot\r\n--b--\r\n"), "shown"},
 		{"two parts", part("multipart/mixed; boundary=b", "--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n"), "one\ntwo"},
 	} {
 		value, _ := facts.New(facts.Input{Message: read(t, test.mail)}).ResolveName("text")
 		if got := strings.TrimSpace(value.(string)); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// What facts leave out is said: a sender decides how much there is.
+func TestLimits(t *testing.T) {
+	mail := func(header, body string) string {
+		return "From: a@example.com\r\n" + header + "MIME-Version: 1.0\r\n\r\n" + body
+	}
+	html := "Content-Type: text/html\r\n"
+	many := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for _, test := range []struct{ name, mail, want string }{
+		{"ordinary", mail("Reply-To: b@example.com\r\n", "see http://example.com/"), ""},
+		{"large", mail("", many(2000, "line %d of a long text\r\n")), ""},
+		{"large HTML with little text", mail(html, many(5000, "<p style=\"margin: 0; padding: 0; border: 0; font-size: %dpx\">a</p>\r\n")), ""},
+		{"text", mail("", many(20000, "line %d of a long text\r\n")), "limit.text"},
+		{"text of HTML", mail(html, many(20000, "<p>line %d of a text</p>\r\n")), "limit.text"},
+		{"HTML", mail(html, many(90000, "<p id=%d></p>\r\n")), "limit.text"},
+		{"URLs", mail("", many(3000, "http://h%d.example/\r\n")), "limit.urls"},
+		{"addresses", mail("Reply-To: b@example.com"+many(100, ",\r\n c%d@example.com")+"\r\n", ""), "limit.addresses"},
+		{"name", mail("Reply-To: "+many(600, "\r\n name%d")+" <b@example.com>\r\n", ""), "limit.addresses"},
+		{"subject", mail("Subject: "+many(600, "\r\n word%d")+"\r\n", ""), "limit.subject"},
+	} {
+		m := read(t, test.mail)
+		value, _ := facts.New(facts.Input{Message: m, Results: verify.Results{Author: m.Header.Author()}}).ResolveName("limits")
+		limits := value.(facts.Limits)
+		if got := strings.Join(limits.Names, " "); got != test.want || limits.Exceeded != (test.want != "") {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}

@@ -14,6 +14,7 @@ type structure struct {
 	pgp          PGP
 	read         bool      // passages is filled in
 	passages     []passage // the text of plain
+	cut          bool      // there is more text than was taken; known once the text was made
 }
 
 // structure walks the MIME tree once.
@@ -109,23 +110,5 @@ func (f *Facts) mime() MIME {
 	case message.Ambiguous:
 		out.Tier = tierAmbiguous
 	}
-	return out
-}
-
-// limits names the limits of message and of the scanners that were exceeded, each once.
-func (f *Facts) limits() Limits {
-	out := Limits{Names: []string{}}
-	add := func(name string) {
-		if strings.HasPrefix(name, "limit.") && len(out.Names) < MaxList && !slices.Contains(out.Names, name) {
-			out.Names = append(out.Names, bounded(name))
-		}
-	}
-	for _, d := range f.in.Message.Defects {
-		add(d.Code)
-	}
-	for _, found := range f.in.Report.Findings {
-		add(string(found.Kind))
-	}
-	out.Exceeded = len(out.Names) > 0 || f.in.Message.Exceeded() != nil
 	return out
 }
