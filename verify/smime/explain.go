@@ -24,7 +24,7 @@ func (r *run) explain(o *object, res cms.SignerResult) string {
 		o.flags = addFlag(o.flags, FlagDisputed)
 		return "two implementations do not agree about the signature: " + res.Reason
 	case cms.Malformed:
-		return "the signature breaks the rules for signatures: " + res.Reason
+		return "the signature cannot be accepted: " + res.Reason
 	}
 	return res.Reason
 }
