@@ -119,23 +119,19 @@ func (o *office) sign(t *testing.T, who, entity string, options ...string) []byt
 	return runTool(t, []byte(entity), "openssl", args...)
 }
 
-// verify says whether openssl accepts the signature of a delivered message, with both of its commands.
-func (o *office) verify(t *testing.T, message []byte) bool {
+// verify says whether openssl accepts the signature of a delivered message. Its older command knows no RSASSA-PSS.
+func (o *office) verify(t *testing.T, message []byte, pss bool) bool {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "delivered.eml")
 	must(t, os.WriteFile(file, message, 0o600))
-	var good []bool
-	for _, command := range []string{"cms", "smime"} {
-		cmd := exec.Command("openssl", command, "-verify", "-in", file, "-CAfile", o.file("root.crt"), "-out", os.DevNull)
-		if command == "cms" {
-			cmd.Args = append(cmd.Args, "-binary")
-		}
-		good = append(good, cmd.Run() == nil)
+	check := func(command string) bool {
+		return exec.Command("openssl", command, "-verify", "-in", file, "-CAfile", o.file("root.crt"), "-out", os.DevNull).Run() == nil
 	}
-	if good[0] != good[1] {
-		t.Errorf("openssl cms and openssl smime do not agree: %v", good)
+	good := check("cms")
+	if !pss && check("smime") != good {
+		t.Errorf("openssl cms -verify says %v, openssl smime -verify does not", good)
 	}
-	return good[0]
+	return good
 }
 
 const (
@@ -264,6 +260,9 @@ func (o *office) through(t *testing.T, l *lane, m mtatest.MTA, d *mtatest.Daemon
 		t.Errorf("the body was changed: %d octets instead of %d", len(body), len(sent))
 	}
 	results := named(header, "Authentication-Results")
+	for i, f := range results {
+		results[i] = unfolded(f)
+	}
 	if len(results) != 2 || strings.Contains(results[0], "smime=") == strings.Contains(results[1], "smime=") ||
 		!strings.Contains(strings.Join(results, ""), "smime="+mail.result+" ") || !strings.Contains(strings.Join(results, ""), "dmarc=pass") {
 		t.Errorf("results: %s", results)
@@ -281,7 +280,7 @@ func (o *office) through(t *testing.T, l *lane, m mtatest.MTA, d *mtatest.Daemon
 	if log := d.Log()[logged:]; !strings.Contains(log, " smime="+mail.state+" ") {
 		t.Errorf("log: %s", log)
 	}
-	if got := o.verify(t, data); got != mail.verifies {
+	if got := o.verify(t, data, mail.name == "RSASSA-PSS"); got != mail.verifies {
 		t.Errorf("openssl accepts what was delivered: %v", got)
 	}
 	return data
@@ -294,9 +293,14 @@ func oneText(t *testing.T, header []string, name string) string {
 	if len(found) != 1 {
 		t.Fatalf("%d fields %s", len(found), name)
 	}
-	text, err := new(mime.WordDecoder).DecodeHeader(strings.NewReplacer("\r\n ", " ", "\r\n\t", " ").Replace(found[0]))
+	text, err := new(mime.WordDecoder).DecodeHeader(unfolded(found[0]))
 	must(t, err)
 	return text
+}
+
+// unfolded is a field on one line.
+func unfolded(field string) string {
+	return strings.NewReplacer("\r\n ", " ", "\r\n\t", " ").Replace(field)
 }
 
 // unsigned checks that the rule about HTML works where nothing is signed.
@@ -325,7 +329,7 @@ func checkReaders(t *testing.T, delivered [][]byte) {
 	for _, data := range delivered {
 		header, _ := fields(data)
 		for _, f := range named(header, "Authentication-Results") {
-			all = append(all, strings.NewReplacer("\r\n", "").Replace(f))
+			all = append(all, unfolded(f))
 		}
 	}
 	in, err := json.Marshal(all)
