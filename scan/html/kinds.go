@@ -30,6 +30,7 @@ const (
 	KindLimit    scan.Kind = "limit.html"        // beyond a limit, Detail says which; shown as text, or not inspected
 	KindAMP      scan.Kind = "html.amp"          // an AMP part: HTML that has its own scripts
 	KindFile     scan.Kind = "html.attachment"   // HTML, XHTML, SVG or MHTML as a file; Detail is the type
+	KindHidden   scan.Kind = "html.hidden"       // HTML that only some readers see, as the message can be read in several ways
 	KindCalendar scan.Kind = "html.calendar"     // HTML inside of a calendar entry
 )
 

@@ -30,6 +30,7 @@ const (
 	asXML      place = "xml"      // SVG and XHTML, which are XML
 	asArchive  place = "mhtml"    // a whole mail as a file
 	asCalendar place = "calendar" // in properties of a calendar entry
+	asUnclear  place = "unclear"  // shown as HTML by some readers only
 )
 
 // Scan implements scan.Scanner.
@@ -40,11 +41,14 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 		left = 64 << 20
 	}
 	for leaf := range m.Root.Leaves() {
-		where := placeOf(leaf)
-		if where == nowhere {
+		p := part{scanner: s, m: m, Part: leaf, where: placeOf(leaf)}
+		if p.where == nowhere {
+			p.where = p.sniffed()
+			p.doubtful = true
+		}
+		if p.where == nowhere {
 			continue
 		}
-		p := part{scanner: s, m: m, Part: leaf, where: where}
 		size := leaf.End - leaf.BodyOffset
 		if left -= size; left < 0 || ctx.Err() != nil {
 			p.unread(&report)
@@ -52,6 +56,7 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 		}
 		p.report(&report)
 	}
+	s.concealed(ctx, m, &report, max(left, 0))
 	return report
 }
 
@@ -124,7 +129,8 @@ type part struct {
 	scanner *Scanner
 	m       *message.Message
 	*message.Part
-	where place
+	where    place
+	doubtful bool // it is not called HTML, so it counts only if something in it acts
 }
 
 // read returns the content, one octet more than the limit if it is longer than that.
@@ -167,7 +173,7 @@ func (p *part) report(report *scan.Report) {
 		return
 	}
 	active := p.made(src, scan.Active)
-	if p.where == asCalendar && !active.html {
+	if p.where == asCalendar && !active.html || p.doubtful && !active.ok {
 		return
 	}
 	p.kind(report)
@@ -233,13 +239,18 @@ func (p *part) made(src []byte, level scan.Level) made {
 	case asCalendar:
 		return p.calendar(src, level)
 	case asXML:
-		return p.neutralise(src, level, inspectXML(src, p.Params["charset"], level, p.scanner.Options))
+		r := inspectXML(src, p.Params["charset"], level, p.scanner.Options)
+		r.Changed = r.Changed && (!p.doubtful || plainlyActs(r.Findings))
+		return p.neutralise(src, level, r)
 	case asArchive:
 		return p.archive(src, level)
 	}
 	r := Clean(src, p.Params["charset"], level, p.scanner.Options)
 	switch {
 	case p.where == asFile:
+		return p.neutralise(src, level, r)
+	case p.where == asUnclear:
+		r.Changed = r.Changed && anyActs(r.Findings)
 		return p.neutralise(src, level, r)
 	case p.where == asAMP:
 		r.Changed = true // clients that know AMP run scripts for it: dropped, the text is left for the others

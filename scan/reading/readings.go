@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"assay/scan/attach"
 	"assay/verify/message"
 )
 
@@ -47,7 +48,7 @@ func Readings(m *message.Message, l Limits) iter.Seq[Reading] {
 
 func newReader(l Limits, yield func(Reading) bool) *reader {
 	l = l.withDefaults()
-	return &reader{limits: l, yield: yield, left: l.Octets, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
+	return &reader{limits: l, yield: yield, left: l.Octets, seed: maphash.MakeSeed(), seen: make(map[uint64]sighting)}
 }
 
 // A reader makes the readings of one message.
@@ -58,9 +59,12 @@ type reader struct {
 	count    int
 	left     int64 // octets of readings
 	seed     maphash.Seed
-	seen     map[uint64]struct{} // hashes of contents
+	seen     map[uint64]sighting // by the hash of the content
 	exceeded map[string]bool     // limits that were reported
 }
+
+// A sighting says as what a content was seen.
+type sighting struct{ any, html bool }
 
 // message reads m, which lies in the part with the section *outside, nil for the message that is scanned.
 func (r *reader) message(m *message.Message, outside *string, depth int) {
@@ -113,16 +117,18 @@ func (r *reader) leaf(m *message.Message, p *message.Part, section string, ambig
 		r.outOfReach(section, "part")
 	}
 	if nested && !encodedParent {
-		r.give(Reading{Section: section, How: Nested, Name: p.Filename, Content: content, Depth: depth}, depth)
+		r.give(Reading{Section: section, How: Nested, Name: p.Filename, Content: content, Depth: depth, HTML: isHTML(p.MediaType)}, depth)
 		return
 	}
 	if !encodedParent { // what the strict reading does not decode is new
-		r.note(content)
+		r.note(content, isHTML(p.MediaType))
 	}
 	if ambiguous && p.Encoding == "base64" {
 		r.base64(m, p, section, depth)
 	}
 	switch {
+	case p.MediaType == "message/external-body" || p.MediaType == "message/partial": // some readers show what is there
+		r.nested(content, section, depth)
 	case encodedParent:
 		r.give(Reading{Section: section, How: Encoding, Name: p.Filename, Content: content, Depth: depth}, depth)
 		r.decoded(p, content, section, depth)
@@ -249,7 +255,12 @@ func (r *reader) base64(m *message.Message, p *message.Part, section string, dep
 
 // give yields a reading, unless its content is known, and then what can be found in it.
 func (r *reader) give(reading Reading, depth int) {
-	if r.stopped || !r.note(reading.Content) {
+	reading.HTML = reading.HTML || looksLikeHTML(reading.Name, reading.Content)
+	if r.stopped {
+		return
+	}
+	var fresh bool
+	if reading.Known, fresh = r.note(reading.Content, reading.HTML); !fresh {
 		return
 	}
 	size := int64(len(reading.Content))
@@ -264,18 +275,33 @@ func (r *reader) give(reading Reading, depth int) {
 		r.count++
 		r.left -= size
 		content := reading.Content
-		if r.stopped = !r.yield(reading); !r.stopped {
+		if r.stopped = !r.yield(reading); !r.stopped && !reading.Known {
 			r.expand(reading.Name, "", content, reading.Section, depth)
 		}
 	}
 }
 
-// note remembers a content, and reports whether it is new and not empty.
-func (r *reader) note(content []byte) bool {
+// looksLikeHTML reports whether a program would take a content for HTML by its name or by how it begins.
+func looksLikeHTML(name string, content []byte) bool {
+	switch strings.ToLower(path.Ext(strings.TrimRight(name, ". "))) {
+	case ".html", ".htm", ".shtml", ".xhtml", ".xht", ".hta", ".svg":
+		return true
+	}
+	return strings.Contains(attach.Sniff(content[:min(len(content), attach.Window)]), "html")
+}
+
+// isHTML reports whether a media type is one of HTML or of what browsers show like it.
+func isHTML(mediaType string) bool {
+	return strings.Contains(mediaType, "html") || strings.Contains(mediaType, "svg")
+}
+
+// note remembers a content and whether it is taken for HTML. It reports whether the content was known before, and whether
+// that it is seen now, or what it is seen as, is new. Nothing is new about no content.
+func (r *reader) note(content []byte, html bool) (known, fresh bool) {
 	sum := maphash.Bytes(r.seed, content)
-	_, known := r.seen[sum]
-	r.seen[sum] = struct{}{}
-	return !known && len(content) > 0
+	before := r.seen[sum]
+	r.seen[sum] = sighting{any: true, html: before.html || html}
+	return before.any, len(content) > 0 && (!before.any || html && !before.html)
 }
 
 // outOfReach reports a limit once.

@@ -49,7 +49,9 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 			find(&report, Limit, r.Section, r.Name)
 			continue
 		}
-		s.report(ctx, &report, r)
+		if !r.Known {
+			s.report(ctx, &report, r)
+		}
 	}
 	return report
 }

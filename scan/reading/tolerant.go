@@ -30,7 +30,7 @@ func (r *reader) tolerant(m *message.Message, outside *string, depth int) {
 			section = partAt(m.Root, int64(s.start)).Section
 		}
 		give := func(how How, content []byte) {
-			r.give(Reading{Section: section, How: how, Name: s.name, Content: content, Depth: depth}, depth)
+			r.give(Reading{Section: section, How: how, Name: s.name, Content: content, Depth: depth, HTML: s.html}, depth)
 		}
 		if s.base64 || looksLikeBase64(body) {
 			give(Encoding, decodeBase64(body))
@@ -64,6 +64,7 @@ type splitter struct {
 	start, end int    // the body that was found last
 	name       string // file name in the fields in front of it, or in those before
 	base64     bool   // base64 is named there
+	html       bool   // HTML is named there
 }
 
 // next finds the next body and reports whether there is one.
@@ -71,13 +72,16 @@ func (s *splitter) next() bool {
 	for s.pos < len(s.text) {
 		line, n := s.line(s.pos)
 		if s.isDelimiter(line, n) {
-			s.name, s.base64 = "", false
+			s.name, s.base64, s.html = "", false, false
 			s.pos += n
 			s.behindDelimiter = true
 			continue
 		}
 		_, isField := fieldName(line)
 		if isSloppyMIMEField(line) || isField && (s.pos == 0 || s.behindDelimiter) {
+			s.fields()
+		}
+		for s.atField() { // a body, an epilogue or a preamble that begins with fields
 			s.fields()
 		}
 		s.behindDelimiter = false
@@ -88,6 +92,15 @@ func (s *splitter) next() bool {
 		}
 	}
 	return false
+}
+
+// atField reports whether a MIME field comes next.
+func (s *splitter) atField() bool {
+	if s.pos >= len(s.text) {
+		return false
+	}
+	line, n := s.line(s.pos)
+	return isSloppyMIMEField(line) && !s.isDelimiter(line, n)
 }
 
 // line returns the line at pos without its end, and how many octets it takes with it.
@@ -137,6 +150,7 @@ func (s *splitter) field(line []byte) {
 		lower[i] = c
 	}
 	s.base64 = s.base64 || bytes.Contains(lower, []byte("64"))
+	s.html = s.html || isSloppyMIMEField(line) && bytes.Contains(withoutControls(lower), []byte("html"))
 	if i := bytes.Index(lower, []byte("name=")); i >= 0 {
 		name := string(line[i+len("name="):])
 		if rest, quoted := strings.CutPrefix(name, "\""); quoted {
@@ -148,6 +162,16 @@ func (s *splitter) field(line []byte) {
 			s.name = name
 		}
 	}
+}
+
+// withoutControls returns text without what a reader may drop inside of a token.
+func withoutControls(text []byte) []byte {
+	return bytes.Map(func(c rune) rune {
+		if c <= ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, text)
 }
 
 func printable(c rune) rune {

@@ -33,6 +33,8 @@ type Reading struct {
 	Content []byte // decoded octets, not to be changed
 	Depth   int    // 0 for what a program shows as a part of the message itself, 1 for what lies in one of its files, ...
 	Damaged bool   // the container ended early or has a wrong checksum; Content is what could be decoded
+	Known   bool   // the strict reading has this content too, but does not take it for HTML, as HTML says that others do
+	HTML    bool   // some program would show it as HTML: by the fields in front of it, its name, or how it begins
 }
 
 // Limits bound what readings may cost. The zero value means the documented defaults.
