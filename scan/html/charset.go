@@ -68,6 +68,9 @@ func read(src []byte, declared string) reading {
 	if name == "" && hasSwallowedEscape(src) {
 		return reading{src: decodeCharset(src, name), utf8: true, convert: true, odd: true, charset: "utf-8"}
 	}
+	if isUTF16(name) && isBigEndian(src) {
+		name = "utf-16 in big endian"
+	}
 	if transparent(name) {
 		return reading{src: src, utf8: name == "utf-8" || name == "utf8", charset: name}
 	}
@@ -168,11 +171,49 @@ func decodeCharset(src []byte, name string) []byte {
 	return bytes.TrimPrefix(out, []byte("\ufeff"))
 }
 
+// isUTF16 says whether a charset is UTF-16 of either order.
+func isUTF16(name string) bool {
+	switch name {
+	case "utf-16", "ucs-2", "iso-10646-ucs-2", "unicode", "csunicode":
+		return true
+	}
+	return false
+}
+
+// isBigEndian says whether UTF-16 without a byte order mark has its markup in big endian: readers follow the Encoding
+// Standard, which says little endian, or RFC 2781 Section 4.3, which says big endian.
+func isBigEndian(src []byte) bool {
+	return bytes.Count(src, []byte("\x00<")) > bytes.Count(src, []byte("<\x00")) && !bytes.HasPrefix(src, []byte("\xff\xfe"))
+}
+
+// otherReadings returns the charsets in which a document could be read beside the one that counts: that of <meta> when the
+// MIME part declares another, and none at all when markup can hide in the one that is declared.
+func otherReadings(src []byte, declared string) []string {
+	var others []string
+	declared = strings.ToLower(strings.Trim(strings.TrimSpace(declared), `"'`))
+	if declared != "" {
+		if meta := metaCharset(src); meta != declared && !transparent(meta) && !strings.HasPrefix(meta, "utf-16") {
+			others = append(others, meta)
+		}
+	}
+	if hides(declared) || declared == "" && hides(metaCharset(src)) {
+		others = append(others, "windows-1252")
+	}
+	return others
+}
+
+// hides says whether markup that a reader of ASCII sees can be part of characters in a charset.
+func hides(name string) bool {
+	return name == "utf-7" || strings.HasPrefix(name, "iso-2022-") || strings.HasPrefix(name, "hz") || name == "csiso2022jp"
+}
+
 // encodingOf returns the decoder of a charset, nil if there is none.
 func encodingOf(name string) encoding.Encoding {
 	switch name {
 	case "utf-16", "ucs-2", "iso-10646-ucs-2", "unicode", "csunicode":
 		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+	case "utf-16 in big endian":
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	case "utf-16le":
 		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
 	case "utf-16be":

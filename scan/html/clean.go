@@ -41,7 +41,24 @@ func (c *cleaner) clean(src []byte) Result {
 	if doc.convert || fallback != NoFallback {
 		r.Charset = "utf-8"
 	}
+	for _, other := range otherReadings(src, c.declared) {
+		c.readAs(src, other)
+	}
 	return c.finish(r, src)
+}
+
+// readAs reports what acts in a document when it is read in another charset. The output is declared so that nobody reads
+// it in that one.
+func (c *cleaner) readAs(src []byte, charset string) {
+	doc := read(src, charset)
+	clean, _ := withoutControls(doc.src)
+	other := cleaner{level: c.level, forms: c.forms, limits: c.limits, declared: charset}
+	newFilter(&other, clean, doc).run()
+	for k, name := range names() {
+		if n := other.seen.count[k]; n > 0 && acts(name) && name != KindLimit && c.seen.count[k] == 0 {
+			c.both(kind(k), []byte(other.seen.detail[k]))
+		}
+	}
 }
 
 // both counts what is always taken out.

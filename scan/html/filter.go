@@ -83,7 +83,7 @@ func (f *filter) step() bool {
 	case tokenDoctype:
 		f.doctype()
 	case tokenUnfinished:
-		f.drop(kBroken)
+		f.unfinished()
 	}
 	if f.tags > f.c.limits.Tags {
 		f.c.limit("tags")
@@ -91,6 +91,31 @@ func (f *filter) step() bool {
 		f.c.limit("growth")
 	}
 	return f.c.exceeded == ""
+}
+
+// unfinished drops the construct that the document ends in, and says what it would be in a page that goes on.
+func (f *filter) unfinished() {
+	l := &f.lexer
+	if isLetter(l.at(l.start + 1)) {
+		if !f.quiet {
+			f.acting()
+		}
+	}
+	f.drop(kBroken)
+}
+
+// acting reports what the current tag would do if it were not taken out with what is around it.
+func (f *filter) acting() {
+	l := &f.lexer
+	if _, k := f.tag(l.name, l.attrs); k < kElement && k != kNone {
+		f.c.both(k, l.name)
+	}
+	for _, a := range l.attrs {
+		switch v := f.judge(l.name, a, decode(a.value)); v.found {
+		case kHandler, kURL, kCSS, kRemote:
+			f.c.both(v.found, a.name)
+		}
+	}
 }
 
 // replace puts text in the place of the octets from an offset to the end of the current token.
@@ -483,6 +508,9 @@ func (f *filter) skip() {
 			return
 		case tokenStart:
 			f.tags += 1 + len(l.attrs)
+			if !f.quiet {
+				f.acting()
+			}
 			if bytes.Equal(l.name, name) && !l.selfClosing {
 				depth++
 			}

@@ -38,6 +38,49 @@ func (p *part) sniffed() place {
 	return nowhere
 }
 
+// otherCharsets looks at a part that declares more than one charset as readers of the others do. When something acts for
+// them, the part is written in UTF-8 with that declared.
+func (p *part) otherCharsets(src []byte, level scan.Level, r *Result) {
+	for _, other := range p.charsets() {
+		seen := Clean(src, other, level, p.scanner.Options)
+		if !anyActs(seen.Findings) || anyActs(r.Findings) {
+			continue
+		}
+		r.Findings, r.Taken = merge(r.Findings, seen.Findings), merge(r.Taken, seen.Taken)
+		if level != scan.Off && r.Charset == "" {
+			doc := read(r.Output, p.Params["charset"])
+			r.Output, r.Charset, r.Changed = doc.asUTF8(doc.src), "utf-8", true
+		}
+	}
+}
+
+// charsets returns the charsets that the Content-Type fields of a part name beside the one that counts, at most a few.
+func (p *part) charsets() []string {
+	var others []string
+	for f := range p.Header.All("Content-Type") {
+		rest := bytes.ToLower(f.Raw[:min(len(f.Raw), 4096)])
+		for len(others) < 4 {
+			var found bool
+			if _, rest, found = bytes.Cut(rest, []byte("charset")); !found {
+				break
+			}
+			value := bytes.TrimLeft(rest, "*0123456789 \t\r\n")
+			if value, found = bytes.CutPrefix(value, []byte("=")); !found {
+				continue
+			}
+			value = bytes.TrimLeft(value, " \t\r\n\"")
+			if i := bytes.IndexAny(value, " \t\r\n\";,()"); i >= 0 {
+				value = value[:i]
+			}
+			name := string(value[bytes.LastIndexByte(value, '\'')+1:])
+			if name != strings.ToLower(p.Params["charset"]) && !slices.Contains(others, name) {
+				others = append(others, name)
+			}
+		}
+	}
+	return others
+}
+
 // acts says whether a kind of finding is what nobody puts into text by chance.
 func acts(k scan.Kind) bool {
 	switch k {

@@ -246,6 +246,7 @@ func (p *part) made(src []byte, level scan.Level) made {
 		return p.archive(src, level)
 	}
 	r := Clean(src, p.Params["charset"], level, p.scanner.Options)
+	p.otherCharsets(src, level, &r)
 	switch {
 	case p.where == asFile:
 		return p.neutralise(src, level, r)
