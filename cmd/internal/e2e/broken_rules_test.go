@@ -13,7 +13,7 @@ import (
 // brokenRules pass every check at load, and cannot be evaluated for some messages.
 const brokenRules = `format: 1
 rules:
-  - {id: no-such-element, title: x, severity: low, mode: enforce, when: 'attachments[0].name == "x"', then: {reject: 550 5.7.1 no}}
+  - {id: no-such-element, title: x, severity: low, mode: enforce, when: 'subject.substring(100) == "x"', then: {reject: 550 5.7.1 no}}
   - {id: no-number, title: x, severity: low, mode: enforce, on_error: junk, when: 'int(subject) > 5', then: {reject: 550 5.7.1 no}}
   - {id: too-expensive, title: x, severity: low, mode: enforce, on_error: quarantine, when: 'urls.exists(u, urls.exists(v, u.host == v.href))', then: {}}
   - {id: watches, title: x, severity: low, mode: monitor, on_error: defer, when: 'int(subject) > 6', then: {}}
