@@ -71,6 +71,11 @@ func TestRulesThatFail(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, lines(text, "rule_errors"))
 		}
 	}
+	for series, n := range map[string]int{`mode="monitor",rule="watches"`: 1, `mode="enforce",rule="works"`: 3} {
+		if want := fmt.Sprintf("assay_rule_matches_total{%s} %d\n", series, n*len(r.mtas())); !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, lines(text, "rule_matches"))
+		}
+	}
 	file := filepath.Join(t.TempDir(), "mail.eml")
 	must(t, os.WriteFile(file, []byte(strings.Replace(manyLinks(), "Subject: 5", "Subject: seven", 1)), 0o644))
 	out := ctl(t, r.daemon, 0, "explain", file)
