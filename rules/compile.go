@@ -76,6 +76,8 @@ type compiler struct {
 	macros     map[string]*macro
 	attachment *cel.Env            // with the variable a
 	known      map[string]*formula // that can stand in a text, by what is written
+	parts      map[string]*part    // of conditions, by what is written
+	commons    int                 // how many parts occur more than once
 }
 
 // compile checks an expression and plans its evaluation. With a problem it returns nil. Fitting says what is wrong with

@@ -40,7 +40,13 @@ type evaluation struct {
 	memo     []memo          // of the macros, by index
 	values   map[string]any  // facts that were read
 	roots    []reflect.Value // the same, by the index of their names
+	outcomes []outcome       // of what conditions have in common
 	trace    *tracer         // nil unless the decision is to be explained
+
+	vars   [maxLoops]reflect.Value // of the loops that are running
+	cost   uint64                  // of the condition that is being evaluated, as far as CEL does not count it
+	looked uint64                  // at which cost the clock was looked at
+	halted error                   // why the condition is given up
 }
 
 // A memo is the value of a macro, once it was needed.
@@ -63,7 +69,7 @@ const (
 // begin prepares the evaluation for one message.
 func (s *Set) begin(ctx context.Context, p Provider) *evaluation {
 	return &evaluation{set: s, provider: p, ctx: ctx, done: ctx.Done(), memo: make([]memo, len(s.macros)), values: make(map[string]any, 32),
-		roots: make([]reflect.Value, len(s.base.catalog.children[""]))}
+		roots: make([]reflect.Value, len(s.base.catalog.children[""])), outcomes: make([]outcome, s.base.commons)}
 }
 
 // ResolveName implements cel.Activation.
@@ -144,12 +150,19 @@ func (ev *evaluation) run(p cel.Program, cheap bool) (v ref.Val, err error) {
 	return v, err
 }
 
-// holds evaluates a condition.
+// holds evaluates a condition. It has a budget of its own, also when it is a macro that another condition needs.
 func (ev *evaluation) holds(f *formula) (bool, error) {
 	if err := ev.late(); err != nil {
 		return false, err
 	}
-	return f.step(ev)
+	cost, looked, halted := ev.cost, ev.looked, ev.halted
+	ev.cost, ev.looked, ev.halted = 0, 0, nil
+	v, err := f.step(ev)
+	if ev.halted != nil {
+		v, err = false, ev.halted
+	}
+	ev.cost, ev.looked, ev.halted = cost, looked, halted
+	return v, err
 }
 
 // fact returns a fact, the zero value if the provider has none of that name and type.

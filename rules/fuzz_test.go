@@ -55,6 +55,20 @@ func conditions() []string {
 		`urls.exists(u, attachments.exists(a, a.name.contains(u.host)))`, `received_at > timestamp("2026-01-01T00:00:00Z")`,
 		`upstream.spam_score >= 5.0`, `auth.smime.not_after < received_at + duration("24h")`, `conn.ip != "" && cidr("192.0.2.0/24").containsIP(conn.ip)`,
 	}
+	all = append(all,
+		`attachments.all(a, a.size > 3 && a.ext == "zip")`, `attachments.exists(a, a.inside.exists(n, n == a.name || n.startsWith("x")))`,
+		`attachments.all(a, !a.inside.exists(n, n.endsWith("x"))) && urls.size() > 1`, `size(rcpts) >= 2 || size(html.active) == 0`,
+		`attachments.exists(a, listed_any("freemail", a.exts) || "zip" in a.traits)`, `listed_any("freemail", html.active)`,
+		`rcpts.exists(r, r.domain == from.domain && r.local != mail_from.local)`, `rcpts.exists(from, from.local == "x" && .from.local == "x")`,
+		`rcpts.exists(r, broken)`, `rcpts.exists(r, broken || r.local == "x")`, `rcpts.all(r, broken && r.local == "x")`,
+		`rcpts.exists(r, int(r.local) > 0 || r.domain == "example.com")`, `rcpts.exists(r, r.local == "x" || int(r.local) > 0)`,
+		`attachments.exists(a, rcpts.exists(r, r.local == a.name || a.ext == r.domain))`,
+		`headers[?"subject"].orValue([]).all(v, v.contains("x"))`, `headers[?"absent"].orValue([]).exists(v, v == "")`,
+		`fold(from.name).contains("erika") && fold(subject) != fold(from.name)`, `from.domain.matches("(?i)^EXAMPLE\\.(com|net)$")`,
+		`reply_to.exists(r, lookalike("org_domains", r.domain) || domain_under(r.domain, from.domain))`, `"x" in html.active`,
+		`from.name in auth.arc.sealers`, `rcpts.exists_one(r, r.local == "x")`, `rcpts.exists(r, r.local in ["x", "pass"])`,
+		`attachments.exists(a, a.size >= 10 && a.size <= 20 && a.depth != 3 && 5 < a.size)`, `auth.dkim.signatures.exists(s, s.aligned == true)`,
+		`rcpts.exists(r, authenticated && r.local == "x")`, `urls.exists(u, u.text.startsWith(u.host) && !u.mismatch)`)
 	for _, c := range templates() {
 		all = append(all, strings.ReplaceAll(c, "%d", "7"))
 	}

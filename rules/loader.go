@@ -187,7 +187,7 @@ func reason(err error) error {
 
 // prepare builds the environments in which expressions are compiled.
 func (l *loader) prepare() bool {
-	c := &compiler{opt: l.opt, catalog: newCatalog(), lists: l.lists, macros: map[string]*macro{}, known: map[string]*formula{}}
+	c := &compiler{opt: l.opt, catalog: newCatalog(), lists: l.lists, macros: map[string]*macro{}, known: map[string]*formula{}, parts: map[string]*part{}}
 	l.compiler = c
 	for _, f := range l.files {
 		f.top.get("macros").entries(func(name, value item) { l.declareMacro(name, value) })

@@ -11,14 +11,16 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/parser"
 
 	"assay/rules/facts"
 )
 
 // Most conditions are decided by their first comparison of a fact with a fixed text. Starting CEL for that costs more
-// than the comparison, so the boolean skeleton of a condition (&&, ||, !, macros, facts that are true or false, and
-// comparisons of facts with literals) is evaluated here, and CEL evaluates what is left. The outcome is the same by
-// construction: these facts cannot fail, and errors of the rest are absorbed as CEL absorbs them.
+// than the comparison, so what conditions mostly consist of is evaluated here: &&, ||, !, macros, facts that are true or
+// false, comparisons with literals, the functions of texts and lists, and exists() and all() over facts. CEL evaluates what
+// is left. The outcome is the same by construction: these facts cannot fail, and errors of the rest are absorbed as CEL
+// absorbs them. What several conditions have in common is evaluated once per message.
 
 // A step is a part of a condition. It returns true or false, or why it has no value.
 type step func(ev *evaluation) (bool, error)
@@ -29,6 +31,8 @@ type planner struct {
 	checked *cel.Ast
 	cheap   bool
 	err     error
+	vars    map[string]variable // of the loops around
+	opaque  bool                // a part of the loop that is being planned is left to CEL
 }
 
 // plan returns the step that evaluates a condition.
@@ -40,14 +44,19 @@ func (c *compiler) plan(checked *cel.Ast, cheap bool) (step, error) {
 
 // step plans one expression of type bool.
 func (p *planner) step(e ast.Expr) step {
-	switch e.Kind() {
-	case ast.IdentKind:
+	if e.Kind() == ast.IdentKind && len(p.vars) == 0 {
 		if m := p.macros[e.AsIdent()]; m != nil {
 			return macroStep(m.index, m.name)
 		}
-	case ast.CallKind:
-		if s := p.call(e.AsCall()); s != nil {
-			return s
+	}
+	if e.Kind() == ast.CallKind {
+		switch call := e.AsCall(); call.FunctionName() {
+		case operators.LogicalAnd:
+			return both(p.step(call.Args()[0]), p.step(call.Args()[1]), false)
+		case operators.LogicalOr:
+			return both(p.step(call.Args()[0]), p.step(call.Args()[1]), true)
+		case operators.LogicalNot:
+			return not(p.step(call.Args()[0]))
 		}
 	}
 	if f := p.field(e); f != nil && f.typ.Kind() == reflect.Bool {
@@ -56,23 +65,75 @@ func (p *planner) step(e ast.Expr) step {
 			return err == nil && v.Bool(), err
 		}
 	}
+	return p.shared(e, func() step { return p.leaf(e) })
+}
+
+// leaf plans an expression that is no connection of others.
+func (p *planner) leaf(e ast.Expr) step {
+	switch e.Kind() {
+	case ast.CallKind:
+		if s := p.call(e.AsCall()); s != nil {
+			return s
+		}
+	case ast.ComprehensionKind:
+		if s := p.loop(e.AsComprehension()); s != nil {
+			return s
+		}
+	}
 	return p.rest(e)
+}
+
+// A part is what several conditions may have in common.
+type part struct {
+	step  step
+	uses  int
+	index int // of its outcome in an evaluation, from the second use on
+}
+
+// An outcome is what a part was found to be.
+type outcome struct {
+	known, value bool
+	err          error
+}
+
+// shared plans a part of a condition, or takes the plan of another condition that has the same part.
+func (p *planner) shared(e ast.Expr, plan func() step) step {
+	if len(p.vars) > 0 {
+		return plan() // it depends on variables of loops
+	}
+	text, err := parser.Unparse(e, p.checked.NativeRep().SourceInfo())
+	if err != nil {
+		return plan()
+	}
+	same := p.parts[text]
+	if same == nil {
+		same = &part{step: plan()}
+		p.parts[text] = same
+	}
+	if same.uses++; same.uses == 2 {
+		same.index = p.commons
+		p.commons++
+	}
+	return func(ev *evaluation) (bool, error) {
+		if same.uses < 2 {
+			return same.step(ev)
+		}
+		o := &ev.outcomes[same.index]
+		if !o.known {
+			value, err := same.step(ev)
+			if ev.halted != nil {
+				return value, err // another condition has a budget of its own
+			}
+			*o = outcome{true, value, err}
+		}
+		return o.value, o.err
+	}
 }
 
 // call plans an operator, nil for one that is left to CEL.
 func (p *planner) call(call ast.CallExpr) step {
 	args := call.Args()
-	switch call.FunctionName() {
-	case operators.LogicalAnd:
-		return both(p.step(args[0]), p.step(args[1]), false)
-	case operators.LogicalOr:
-		return both(p.step(args[0]), p.step(args[1]), true)
-	case operators.LogicalNot:
-		inner := p.step(args[0])
-		return func(ev *evaluation) (bool, error) {
-			v, err := inner(ev)
-			return !v && err == nil, err
-		}
+	switch name := call.FunctionName(); name {
 	case operators.Equals:
 		return p.equal(args, true)
 	case operators.NotEquals:
@@ -80,9 +141,23 @@ func (p *planner) call(call ast.CallExpr) step {
 	case operators.In:
 		return p.member(args)
 	case operators.Greater, operators.GreaterEquals, operators.Less, operators.LessEquals:
-		return p.compare(call.FunctionName(), args)
+		return p.compare(name, args)
+	case "contains", "startsWith", "endsWith", "matches":
+		if call.IsMemberFunction() {
+			return p.search(name, call.Target(), args)
+		}
+	case "listed", "lookalike", "domain_under", "listed_any":
+		return p.lookup(name, args)
 	}
 	return nil
+}
+
+// not negates a step.
+func not(inner step) step {
+	return func(ev *evaluation) (bool, error) {
+		v, err := inner(ev)
+		return !v && err == nil, err
+	}
 }
 
 // both evaluates && and ||. The value that decides alone wins over an error of the other operand.
@@ -116,8 +191,12 @@ func macroStep(index int, name string) step {
 	}
 }
 
-// rest leaves an expression to CEL.
+// rest leaves an expression to CEL. Inside of a loop that means to leave the whole loop to CEL.
 func (p *planner) rest(e ast.Expr) step {
+	if len(p.vars) > 0 {
+		p.opaque = true
+		return nil
+	}
 	native := p.checked.NativeRep()
 	part := ast.NewCheckedAST(ast.NewAST(e, native.SourceInfo()), native.TypeMap(), native.ReferenceMap())
 	program, err := p.env.PlanProgram(part, p.programOptions(p.cheap)...)
@@ -142,6 +221,7 @@ func (p *planner) rest(e ast.Expr) step {
 // A field is a fact that is one plain value.
 type field struct {
 	name  string
+	loop  bool  // it belongs to the variable of a loop
 	root  int   // index of the variable
 	index []int // of the fields below it
 	typ   reflect.Type
@@ -149,13 +229,22 @@ type field struct {
 
 // field returns the fact that an expression reads, nil if it is anything else.
 func (p *planner) field(e ast.Expr) *field {
-	for x := e; x.Kind() != ast.IdentKind; x = x.AsSelect().Operand() {
-		if x.Kind() != ast.SelectKind || x.AsSelect().IsTestOnly() {
+	top := e
+	for ; top.Kind() != ast.IdentKind; top = top.AsSelect().Operand() {
+		if top.Kind() != ast.SelectKind || top.AsSelect().IsTestOnly() {
 			return nil
 		}
 	}
 	path := pathOf(e, nil)
-	if _, known := p.catalog.docs[path]; !known {
+	if name, _, _ := strings.Cut(path, "."); p.vars != nil {
+		if v, ok := p.vars[name]; ok {
+			if top.AsIdent() != name {
+				return nil // .name is the fact of that name, and not the variable
+			}
+			return below(&field{name: path, loop: true, root: v.slot, typ: v.typ}, strings.Split(path, ".")[1:])
+		}
+	}
+	if _, known := p.catalog.docs[path]; !known && !p.catalog.isList(path) {
 		return nil
 	}
 	steps := strings.Split(path, ".")
@@ -165,7 +254,12 @@ func (p *planner) field(e ast.Expr) *field {
 	if t.Tag.Get("cel") != steps[0] {
 		return nil
 	}
-	for _, name := range steps[1:] {
+	return below(f, steps[1:])
+}
+
+// below returns the fact below another one, nil if there is none.
+func below(f *field, steps []string) *field {
+	for _, name := range steps {
 		if f.typ.Kind() != reflect.Struct {
 			return nil
 		}
@@ -193,6 +287,13 @@ func fieldNamed(t reflect.Type, name string) int {
 
 // read returns the value of the fact for a message.
 func (f *field) read(ev *evaluation) (reflect.Value, error) {
+	if f.loop {
+		v := ev.vars[f.root]
+		for _, i := range f.index {
+			v = v.Field(i)
+		}
+		return v, nil
+	}
 	v := ev.roots[f.root]
 	if !v.IsValid() {
 		name, _, _ := strings.Cut(f.name, ".")
@@ -214,52 +315,36 @@ func (f *field) read(ev *evaluation) (reflect.Value, error) {
 	return v, nil
 }
 
-// literalOf returns a fact and a literal in either order.
-func (p *planner) literalOf(args []ast.Expr) (f *field, value any) {
+// equal plans == and != between texts, and between a number and a literal.
+func (p *planner) equal(args []ast.Expr, want bool) step {
+	operator := operators.NotEquals
+	if want {
+		operator = operators.Equals
+	}
+	if s := p.compare(operator, args); s != nil {
+		return s
+	}
 	fact, other := args[0], args[1]
 	if fact.Kind() == ast.LiteralKind {
 		fact, other = other, fact
 	}
-	if other.Kind() != ast.LiteralKind {
-		return nil, nil
+	text, fixed := literal(other)
+	f := p.field(fact)
+	if !fixed || f == nil || f.typ.Kind() != reflect.String {
+		return p.equalTexts(args, want)
 	}
-	if f = p.field(fact); f == nil {
-		return nil, nil
+	return func(ev *evaluation) (bool, error) {
+		v, err := f.read(ev)
+		return err == nil && (v.String() == text) == want, err
 	}
-	switch v := other.AsLiteral().(type) {
-	case types.String:
-		if f.typ.Kind() == reflect.String {
-			return f, string(v)
-		}
-	case types.Int:
-		if f.typ.Kind() == reflect.Int {
-			return f, int64(v)
-		}
-	}
-	return nil, nil
-}
-
-// equal plans == and != between a fact and a literal.
-func (p *planner) equal(args []ast.Expr, want bool) step {
-	f, value := p.literalOf(args)
-	switch value := value.(type) {
-	case string:
-		return func(ev *evaluation) (bool, error) {
-			v, err := f.read(ev)
-			return err == nil && (v.String() == value) == want, err
-		}
-	case int64:
-		return func(ev *evaluation) (bool, error) {
-			v, err := f.read(ev)
-			return err == nil && (v.Int() == value) == want, err
-		}
-	}
-	return nil
 }
 
 // member plans in between a fact and a list of texts.
 func (p *planner) member(args []ast.Expr) step {
-	if args[1].Kind() != ast.ListKind || len(args[1].AsList().OptionalIndices()) > 0 {
+	if args[1].Kind() != ast.ListKind {
+		return p.element(args)
+	}
+	if len(args[1].AsList().OptionalIndices()) > 0 {
 		return nil
 	}
 	var words []string
@@ -280,27 +365,55 @@ func (p *planner) member(args []ast.Expr) step {
 	}
 }
 
-// compare plans an order between a fact and a whole number.
+// compare plans the comparison of a number with a literal.
 func (p *planner) compare(operator string, args []ast.Expr) step {
-	f, value := p.literalOf(args)
-	limit, ok := value.(int64)
-	if !ok || args[0].Kind() == ast.LiteralKind {
+	left, right := args[0], args[1]
+	if left.Kind() == ast.LiteralKind {
+		left, right, operator = right, left, mirrored(operator)
+	}
+	number := p.count(left)
+	if number == nil || right.Kind() != ast.LiteralKind {
 		return nil
 	}
-	return func(ev *evaluation) (bool, error) {
-		v, err := f.read(ev)
-		if err != nil {
-			return false, err
-		}
-		n := v.Int()
-		switch operator {
-		case operators.Greater:
-			return n > limit, nil
-		case operators.GreaterEquals:
-			return n >= limit, nil
-		case operators.Less:
-			return n < limit, nil
-		}
-		return n <= limit, nil
+	value, ok := right.AsLiteral().(types.Int)
+	if !ok {
+		return nil
 	}
+	holds := ordering(operator, int64(value))
+	return func(ev *evaluation) (bool, error) {
+		n, err := number(ev)
+		return err == nil && holds(n), err
+	}
+}
+
+// mirrored returns the operator for operands that are exchanged.
+func mirrored(operator string) string {
+	switch operator {
+	case operators.Greater:
+		return operators.Less
+	case operators.GreaterEquals:
+		return operators.LessEquals
+	case operators.Less:
+		return operators.Greater
+	case operators.LessEquals:
+		return operators.GreaterEquals
+	}
+	return operator
+}
+
+// ordering returns the comparison of a number with a limit.
+func ordering(operator string, limit int64) func(n int64) bool {
+	switch operator {
+	case operators.Greater:
+		return func(n int64) bool { return n > limit }
+	case operators.GreaterEquals:
+		return func(n int64) bool { return n >= limit }
+	case operators.Less:
+		return func(n int64) bool { return n < limit }
+	case operators.LessEquals:
+		return func(n int64) bool { return n <= limit }
+	case operators.NotEquals:
+		return func(n int64) bool { return n != limit }
+	}
+	return func(n int64) bool { return n == limit }
 }

@@ -290,27 +290,28 @@ func mapOf(v any) map[string]any {
 	return m
 }
 
-// TestSpeed guards the figures of the manual, 2 ms for a decision about 1,000 rules and 1 s to load them, with room for a
-// machine that has other work.
+// TestSpeed guards the figures of the manual in processor time: 2 ms for a decision about 1,000 rules and 1 s to load them. The
+// best of several runs counts, for other work on the machine makes caches cold.
 func TestSpeed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	start := cpuTime(t)
-	s := mustLoad(t, thousand(), testOptions())
-	if spent := cpuTime(t) - start; spent > 4*time.Second {
-		t.Errorf("loading 1,000 rules took %v", spent)
+	load, decide := time.Hour, time.Hour
+	var s *Set
+	for range 3 {
+		start := cpuTime(t)
+		s = mustLoad(t, thousand(), testOptions())
+		load = min(load, cpuTime(t)-start)
 	}
-	best := time.Hour
 	for range 50 {
 		start := cpuTime(t)
 		s.DecideFrom(t.Context(), state(nil))
-		best = min(best, cpuTime(t)-start)
+		decide = min(decide, cpuTime(t)-start)
 	}
-	if best > 8*time.Millisecond {
-		t.Errorf("deciding about 1,000 rules took %v", best)
+	if load > slowdown*time.Second || decide > slowdown*2*time.Millisecond {
+		t.Errorf("loading 1,000 rules took %v, deciding %v at best", load, decide)
 	}
-	t.Logf("deciding about 1,000 rules took %v at best", best)
+	t.Logf("loading 1,000 rules took %v, deciding %v at best", load, decide)
 }
 
 func TestLimits(t *testing.T) {

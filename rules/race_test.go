@@ -1,0 +1,6 @@
+//go:build race
+
+package rules
+
+// slowdown is how many times slower code may be that looks for races.
+const slowdown = 20
