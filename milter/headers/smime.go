@@ -100,8 +100,8 @@ func (o Options) signature(r verify.Results) string {
 	case smime.Untrusted:
 		return o.untrusted(signer)
 	case smime.WrongSender:
-		if signer.Email != "" {
-			return say(sayWrongSender, signer.Email)
+		if email := cutRunes(oneLine(signer.Email), maxPerson); email != "" {
+			return say(sayWrongSender, email)
 		}
 		return say(sayOtherSigner)
 	}
@@ -127,11 +127,14 @@ func (o Options) untrusted(s smime.Signer) string {
 	return sayUntrusted.in(o.Language)
 }
 
+// maxPerson bounds, in characters, each name of a signer.
+const maxPerson = 80
+
 // person names a signer by what is vouched for.
 func person(s smime.Signer) string {
 	names := []string{}
 	for _, name := range []string{s.Name, s.Organization, s.Email} {
-		if name = cutRunes(oneLine(name), 80); name != "" {
+		if name = cutRunes(oneLine(name), maxPerson); name != "" {
 			names = append(names, name)
 		}
 	}

@@ -155,9 +155,9 @@ func suspicion(d rules.Decision) string {
 const maxEncodedLine = 76
 
 // encode writes text as a header value behind a field name that takes used octets: as it is when it is ASCII, else as
-// encoded words (RFC 2047), folded.
+// encoded words (RFC 2047), folded. What only looks like an encoded word is encoded too, or readers would decode it.
 func encode(text string, used int) string {
-	if strings.IndexFunc(text, func(r rune) bool { return r > 0x7e || r < ' ' }) < 0 {
+	if !strings.Contains(text, "=?") && strings.IndexFunc(text, func(r rune) bool { return r > 0x7e || r < ' ' }) < 0 {
 		return foldWords(text, used)
 	}
 	const open, closing = "=?utf-8?q?", "?="
