@@ -183,7 +183,19 @@ func isUTF16(name string) bool {
 // isBigEndian says whether UTF-16 without a byte order mark has its markup in big endian: readers follow the Encoding
 // Standard, which says little endian, or RFC 2781 Section 4.3, which says big endian.
 func isBigEndian(src []byte) bool {
-	return bytes.Count(src, []byte("\x00<")) > bytes.Count(src, []byte("<\x00")) && !bytes.HasPrefix(src, []byte("\xff\xfe"))
+	if bytes.HasPrefix(src, []byte("\xff\xfe")) {
+		return false
+	}
+	first, second := 0, 0
+	for i := 0; i+1 < min(len(src), 4096); i += 2 {
+		if src[i] == 0 {
+			first++
+		}
+		if src[i+1] == 0 {
+			second++
+		}
+	}
+	return first > second
 }
 
 // otherReadings returns the charsets in which a document could be read beside the one that counts: that of <meta> when the

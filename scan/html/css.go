@@ -49,7 +49,7 @@ func (p *policy) css(s []byte) ([]byte, cssSummary) {
 	if plainCSS(s) {
 		return s, cssSummary{}
 	}
-	f := cssFilter{policy: p, lexer: cssLexer{src: s}, decl: -1, cut: -1, rule: -1}
+	f := cssFilter{policy: p, lexer: cssLexer{src: s}, decl: -1, property: -1, cut: -1, rule: -1}
 	out := f.run()
 	if forbiddenWords(out, p.remote) {
 		f.sum.changed, f.sum.bad = true, f.sum.bad+1
@@ -59,7 +59,7 @@ func (p *policy) css(s []byte) ([]byte, cssSummary) {
 		return s, f.sum
 	}
 	// What was cut must not have joined its neighbours to something new.
-	again := cssFilter{policy: p, lexer: cssLexer{src: out}, decl: -1, cut: -1, rule: -1}
+	again := cssFilter{policy: p, lexer: cssLexer{src: out}, decl: -1, property: -1, cut: -1, rule: -1}
 	if again.run(); again.sum.changed {
 		return nil, f.sum
 	}
@@ -75,7 +75,7 @@ type cssFilter struct {
 	sum    cssSummary
 
 	decl     int // first octet of the declaration or selector, -1 between them
-	property int // first octet of a property that must not be, behind which a colon decides; 0 or below: none
+	property int // first octet of a property that must not be, behind which a colon decides; -1: none
 	last     cssToken
 	cut      int    // everything from here to the end of the declaration goes; -1: nothing does
 	rule     int    // first octet of an @import that waits for its address, -1: none
@@ -465,8 +465,10 @@ func firstOf(s []byte) byte {
 	return 0
 }
 
-// isScroll says whether a property that ends in "behavior" is scroll-behavior or overscroll-behavior.
-func isScroll(before []byte) bool { return bytes.HasSuffix(before, []byte("scroll-")) }
+// isScroll says whether a property that ends in "behavior" is scroll-behavior, overscroll-behavior or transition-behavior.
+func isScroll(before []byte) bool {
+	return bytes.HasSuffix(before, []byte("scroll-")) || bytes.HasSuffix(before, []byte("transition-"))
+}
 
 func isVML(after []byte) bool {
 	_, value, _ := bytes.Cut(after[:min(len(after), 128)], []byte(":"))

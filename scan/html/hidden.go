@@ -28,6 +28,8 @@ func (p *part) sniffed() place {
 		head = decodeCharset(head, "utf-16")
 	}
 	switch kind := attach.Sniff(head); {
+	case p.MediaType == "text/plain" && !beginsDocument(head): // talk, or a snippet
+		return nowhere
 	case kind == "image/svg+xml" || xml && strings.Contains(kind, "html"):
 		return asXML
 	case kind == "text/html" || kind == "application/xhtml+xml":
@@ -36,6 +38,17 @@ func (p *part) sniffed() place {
 		return asXML
 	}
 	return nowhere
+}
+
+// beginsDocument says whether text begins as a whole HTML document does.
+func beginsDocument(head []byte) bool {
+	head = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\f\x00"))
+	for _, mark := range []string{"<!doctype html", "<html", "<head", "<body", "<meta", "<?xml", "<svg"} {
+		if bytes.HasPrefix(head, []byte(mark)) {
+			return true
+		}
+	}
+	return false
 }
 
 // otherCharsets looks at a part that declares more than one charset as readers of the others do. When something acts for

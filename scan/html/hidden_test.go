@@ -134,6 +134,7 @@ func uuencoded(text string) string {
 func TestTextAboutHTMLStays(t *testing.T) {
 	for name, mail := range map[string]string{
 		"talk":           "Content-Type: text/plain\r\n\r\nPut <script>alert(1)</script> into the page.\r\n",
+		"snippet":        "Content-Type: text/plain\r\n\r\n<b>1</b>\r\n<a href=\"x\">y</a>\r\nerror in <script>\r\n",
 		"digression":     "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nPut <script>alert(1)</script> there.\r\n-- \r\nme\r\n",
 		"source as file": "Content-Type: text/plain; name=page.txt\r\nContent-Disposition: attachment; filename=page.txt\r\n\r\n" + hostileHTML,
 		"harmless HTML":  "Content-Type: text/plain\r\n\r\n<html><body><p>hello</p><img src=\"https://a.test/x.png\"></body></html>\r\n",
@@ -147,6 +148,32 @@ func TestTextAboutHTMLStays(t *testing.T) {
 				if held || out != mail {
 					t.Errorf("%s: held %v, %v:\n%s", level, held, found, out)
 				}
+			}
+		})
+	}
+}
+
+// TestHTMLIsFoundInEveryCharset declares charsets in a way that readers differ.
+func TestHTMLIsFoundInEveryCharset(t *testing.T) {
+	const utf7 = "<p>x</p>+ADw-script+AD4-alert(1)+ADw-/script+AD4-"
+	big := make([]byte, 0, 2*len(hostileHTML))
+	for _, c := range []byte(hostileHTML) {
+		big = append(big, 0, c)
+	}
+	for name, mail := range map[string]string{
+		"two parameters":           "charset=utf-8; charset=utf-7\r\n\r\n" + utf7,
+		"RFC 2231":                 "charset=utf-8; charset*=us-ascii''utf-7\r\n\r\n" + utf7,
+		"another in meta":          "charset=utf-8\r\n\r\n<meta charset=utf-7>" + utf7,
+		"UTF-16 in big endian":     "charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines(string(big)),
+		"readers without ISO-2022": "charset=iso-2022-jp\r\n\r\n<p title=\"\x1b$B\"><script>alert(1)</script>\x1b(B\"></p>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, found, held := safe(t, "From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: text/html; "+mail, scan.Active)
+			if held || !hasKind(found, KindScript) {
+				t.Errorf("held %v, found %v", held, found)
+			}
+			if strings.Contains(out, "<script") || strings.Contains(out, "utf-7") || !strings.Contains(out, "charset=utf-8") && !strings.Contains(out, "text/plain") {
+				t.Errorf("delivered:\n%s", out)
 			}
 		})
 	}
