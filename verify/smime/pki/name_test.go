@@ -198,6 +198,13 @@ func TestQualityOf(t *testing.T) {
 		{"no such level", Public, policy(sbr(5, 1)), Quality{}},
 		{"none", Public, policy(), Quality{}},
 		{"private root", Private, policy(sbr(4, 3)), Quality{Name: "Alice Exam ple", Organization: "Acme GmbH"}},
+		{"addresses for names", Private, func(c *x509.Certificate) {
+			c.Subject = pkix.Name{Organization: []string{"Acme, boss@acme.example"}, CommonName: "boss\uff20acme.example"}
+		}, Quality{}},
+		{"addresses for a person", Public, func(c *x509.Certificate) {
+			policy(sbr(3, 3))(c)
+			c.Subject = pkix.Name{Organization: []string{"Acme"}, ExtraNames: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: "boss@acme.example"}}}
+		}, Quality{Level: SponsorValidated, Generation: "strict", Organization: "Acme"}},
 		{"self-signed", SelfSigned, policy(sbr(4, 3)), Quality{}},
 		{"expired", Expired, policy(sbr(4, 3)), Quality{}},
 	}

@@ -14,7 +14,7 @@ import (
 
 // QualityOf returns what a certificate proves, given what it leads to. Below anything but a public root policies prove
 // nothing; below a private root the names are those the operator's own authority gave. Names are as the certificate has
-// them, without controls and at most 100 characters long; they may hold any other character.
+// them, without controls and at most 100 characters long; they may hold any other character but "@".
 func QualityOf(c *x509.Certificate, t Trust) Quality {
 	name, _ := parseName(c.RawSubject)
 	switch t {
@@ -63,7 +63,7 @@ func person(name []rdn) string {
 		return printable(pseudonym)
 	}
 	cn := firstText(name, oidCommonName)
-	if strings.Contains(cn, "@") || cn == firstText(name, oidOrganization) {
+	if cn == firstText(name, oidOrganization) {
 		return ""
 	}
 	return printable(cn)
@@ -72,8 +72,12 @@ func person(name []rdn) string {
 // maxPrintable is the longest name that is printed, in characters.
 const maxPrintable = 100
 
-// printable drops what is no visible character and cuts what is too long.
+// printable drops what is no visible character and cuts what is too long. A name with an address in it is none: whoever
+// reads it beside the signer's own would take it for that one.
 func printable(s string) string {
+	if strings.ContainsAny(s, "@\uff20\ufe6b") {
+		return ""
+	}
 	runes := []rune(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " "))
 	return string(runes[:min(len(runes), maxPrintable)])
 }
