@@ -21,6 +21,7 @@ type Set struct {
 	hash     string
 	files    []File
 	rules    []*rule
+	rank     map[string]int // of each rule, by id
 	byID     map[string]*rule
 	lists    map[string]*list
 	macros   []*macro
@@ -211,17 +212,42 @@ func (s *Set) decide(ctx context.Context, p Provider, t *tracer) (Decision, []Tr
 	ev.trace = t
 	d := Decision{Disposition: Deliver, Set: s.hash}
 	var traces []Trace
-	for _, r := range s.rules {
-		o := ev.rule(r, &d)
-		if t != nil {
-			traces = append(traces, t.rule(ev, r, o))
-		}
+	if t != nil {
+		traces = make([]Trace, len(s.rules))
 	}
-	if limited.Err() != nil {
+	ev.all(&d, traces, func(r *rule) bool { return r.mode == Enforce })
+	if limited.Err() != nil { // a rule that is enforced may not have been evaluated, whatever it says in on_error
 		d.raise(Defer, SMTPReply{}, context.Cause(limited).Error())
 	}
+	// Rules that are only watched come behind, so that they cannot take the time of those that are enforced.
+	ev.all(&d, traces, func(r *rule) bool { return r.mode != Enforce })
+	if ctx.Err() != nil {
+		d.raise(Defer, SMTPReply{}, context.Cause(ctx).Error())
+	}
+	s.sort(&d)
 	d.Trust = ev.safeTrust(d)
 	return d, traces
+}
+
+// all evaluates the rules that are wanted.
+func (ev *evaluation) all(d *Decision, traces []Trace, wanted func(r *rule) bool) {
+	for i, r := range ev.set.rules {
+		if !wanted(r) {
+			continue
+		}
+		o := ev.rule(r, d)
+		if ev.trace != nil {
+			traces[i] = ev.trace.rule(ev, r, o)
+		}
+	}
+}
+
+// sort puts what a decision says about rules into their order.
+func (s *Set) sort(d *Decision) {
+	at := func(a, b string) int { return s.rank[a] - s.rank[b] }
+	slices.SortStableFunc(d.Rules, func(a, b Match) int { return at(a.ID, b.ID) })
+	slices.SortStableFunc(d.Exempt, func(a, b Exemption) int { return at(a.Rule, b.Rule) })
+	slices.SortStableFunc(d.Errors, func(a, b Failure) int { return at(a.Rule, b.Rule) })
 }
 
 // An ending is how a rule ended.

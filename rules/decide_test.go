@@ -309,3 +309,19 @@ func TestSameModificationsAreMadeOnce(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// A rule that is only watched takes no time from those that are enforced, and its delay defers nothing.
+func TestWatchedRulesDelayNothing(t *testing.T) {
+	slow := strings.Replace(oneRule("slow", `text == ""`, "    then: {}\n"), "enforce", "monitor", 1)
+	s := ruleSet(t, "rules:\n"+slow+strings.Replace(oneRule("watched", "size > 0", "    then: {}\n"), "enforce", "monitor", 1)+
+		oneRule("enforced", "size > 0", "    then: {tag_subject: x}\n"))
+	synctest.Test(t, func(t *testing.T) {
+		d := s.DecideFrom(t.Context(), slowProvider{state(nil)})
+		if d.Disposition != Deliver || len(d.Rules) != 1 || d.Rules[0].ID != "enforced" || len(d.Tags) != 1 {
+			t.Errorf("%+v", d)
+		}
+		if len(d.Errors) != 1 || d.Errors[0].Rule != "watched" {
+			t.Errorf("%+v", d.Errors)
+		}
+	})
+}

@@ -29,6 +29,8 @@ func Functions() []Function {
 		{"listed", `listed("list", text)`, "Whether a text is an entry of a list, without regard to case and accents. An entry .example.com or *.example.com matches the domains below example.com, @example.com the addresses of that domain.", `listed("vips", from.name)`, true},
 		{"listed_any", `listed_any("list", texts)`, "Whether at least one of several texts is an entry of a list.", `listed_any("org_domains", rcpts.map(r, r.domain))`, true},
 		{"lookalike", `lookalike("list", domain)`, "Whether a domain is not listed but looks like one that is.", `lookalike("org_domains", from.domain)`, true},
+		{"shows_name", `shows_name("list", text)`, "Whether a text holds all words of an entry, in any order, among others and also in letters that look alike.", `shows_name("vips", from.name)`, true},
+		{"shows_address", `shows_address("list", text)`, "Whether a text shows an address whose domain is listed, lies below one that is, or looks like one.", `shows_address("org_domains", from.name)`, true},
 		{"confusable", `confusable(text, text)`, "Whether two different texts look alike to a reader.", `confusable(from.name, "Erika Mustermann")`, false},
 		{"fold", `fold(text)`, "A text in lower case and without accents.", `fold(subject).contains("rechnung")`, false},
 		{"domain_under", `domain_under(domain, parent)`, "Whether a domain is another one or lies below it.", `domain_under(mail_from.domain, "example.net")`, false},
@@ -49,6 +51,8 @@ func baseOptions(lists map[string]*list) []cel.EnvOption {
 		cel.CostModel(models(lists)...),
 		binary("listed", "listed_string_string", func(name, value string) bool { return lists[name].has(value) }),
 		binary("lookalike", "lookalike_string_string", func(name, value string) bool { return lists[name].like(value) }),
+		binary("shows_name", "shows_name_string_string", func(name, text string) bool { return lists[name].showsName(text) }),
+		binary("shows_address", "shows_address_string_string", func(name, text string) bool { return lists[name].showsAddress(text) }),
 		binary("confusable", "confusable_string_string", lookalike.Confusable),
 		binary("domain_under", "domain_under_string_string", domainUnder),
 		cel.Function("fold", cel.Overload("fold_string", []*cel.Type{text}, text,
@@ -114,6 +118,8 @@ func models(lists map[string]*list) []cost.OverloadModel {
 	}
 	return []cost.OverloadModel{
 		scan("listed_string_string", cost.Arg(1)),
+		cost.Overload("shows_name_string_string", cost.EvalCost(cost.Const(500))),
+		cost.Overload("shows_address_string_string", cost.EvalCost(cost.Const(uint64(200+maxShownAddresses*(20+5*longest))))),
 		scan("confusable_string_string", cost.Arg(0), cost.Arg(1)),
 		scan("domain_under_string_string", cost.Arg(0), cost.Arg(1)),
 		cost.Overload("lookalike_string_string", cost.EvalCost(cost.Const(uint64(20+5*longest)))),

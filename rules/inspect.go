@@ -117,7 +117,7 @@ func (in *inspection) call(e ast.Expr, s scope) {
 		if name == operators.Index {
 			in.element(e, args, s)
 		}
-	case "listed", "listed_any", "lookalike":
+	case "listed", "listed_any", "lookalike", "shows_name", "shows_address":
 		in.list(name, args)
 	case "matches":
 		in.pattern(args[len(args)-1])
@@ -195,8 +195,8 @@ func (in *inspection) list(function string, args []ast.Expr) {
 		in.found(args[0], `the first argument of %s must be the name of a list in quotes: %s("name", value)`, function, function)
 	case in.compiler.lists[name] == nil:
 		in.found(args[0], "there is no list %q%s; lists are defined under \"lists\"", clip(name), didYouMean(name, in.listNames()))
-	case function == "lookalike" && len(in.compiler.lists[name].alike) > maxAlike:
-		in.found(args[0], "the list %q is too long for lookalike(): it has %d entries, %d are allowed; list only the domains that are worth protecting", name, in.compiler.lists[name].entries, maxAlike)
+	case (function == "lookalike" || function == "shows_address") && len(in.compiler.lists[name].alike) > maxAlike:
+		in.found(args[0], "the list %q is too long for %s(): it has %d entries, %d are allowed; list only the domains that are worth protecting", name, function, in.compiler.lists[name].entries, maxAlike)
 	default:
 		in.lists[name] = true
 		in.compiler.lists[name].used = true

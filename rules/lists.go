@@ -20,11 +20,12 @@ type list struct {
 	origin  Position
 	used    bool
 	entries int
-	longest int                 // octets of the longest entry
-	exact   map[string]struct{} // folded
-	below   map[string]struct{} // domains whose subdomains are meant
-	at      map[string]struct{} // domains whose addresses are meant
-	alike   []lookalike.Domain  // entries that lookalike() compares with, at most maxAlike
+	longest int                   // octets of the longest entry
+	exact   map[string]struct{}   // folded
+	below   map[string]struct{}   // domains whose subdomains are meant
+	at      map[string]struct{}   // domains whose addresses are meant
+	names   map[string][][]string // words of the entries, by the longest of them; for shows_name()
+	alike   []lookalike.Domain    // entries that lookalike() compares with, at most maxAlike
 }
 
 // newList returns an empty list.
@@ -45,6 +46,7 @@ func (l *list) add(entry string) {
 		l.at[folded[1:]] = struct{}{}
 	default:
 		l.exact[folded] = struct{}{}
+		l.addName(entry)
 		if len(l.alike) <= maxAlike {
 			l.alike = append(l.alike, lookalike.Parse(folded))
 		}

@@ -21,7 +21,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.MaxFiles, 1000)
 	fill(&o.MaxFileSize, 8<<20)
 	fill(&o.MaxCost, 50_000_000)
-	fill(&o.RunCost, 5_000_000)
+	fill(&o.RunCost, 1_000_000)
 	fill(&o.Deadline, time.Second)
 	return o
 }
@@ -336,6 +336,10 @@ func (l *loader) set() *Set {
 	s := &Set{opt: l.opt, files: l.opened, rules: l.rules, byID: l.byID, lists: l.lists, macros: l.macros, groups: l.groups,
 		macroOf: l.compiler.macros, base: l.compiler}
 	s.hash = hashOf(l.opened)
+	s.rank = make(map[string]int, len(l.rules))
+	for i, r := range l.rules {
+		s.rank[r.info.ID] = i
+	}
 	s.names = make(map[string]int, len(l.macros))
 	for _, m := range l.macros {
 		s.names[m.name] = m.index

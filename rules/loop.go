@@ -218,7 +218,7 @@ func (p *planner) search(function string, target ast.Expr, args []ast.Expr) step
 	if err != nil {
 		return nil // CEL says what is wrong
 	}
-	weight := 1 + len(pattern)/4
+	weight := 1 + len(pattern)/16
 	return func(ev *evaluation) (bool, error) {
 		s, err := a(ev)
 		if err != nil {

@@ -23,7 +23,7 @@ type Options struct {
 	MaxFiles    int           // most files of one set, 1000 by default
 	MaxFileSize int           // most octets of one file, 8 MiB by default
 	MaxCost     uint64        // highest cost of one expression, estimated at load; 50 million by default
-	RunCost     uint64        // cost at which the evaluation of one expression is cut off, 5 million by default
+	RunCost     uint64        // cost at which the evaluation of one expression is cut off, 1 million by default
 	Deadline    time.Duration // how long all rules may take for one message, 1 s by default
 }
 

@@ -63,6 +63,9 @@ func orgDomain(domain string) string {
 	return org
 }
 
+// OrgDomain returns the organizational domain of a domain in lower case by the public suffix list, as the facts have it.
+func OrgDomain(domain string) string { return orgDomain(domain) }
+
 func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 0x80 }
 
 // recipients are the accepted forward-paths.
