@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -27,9 +28,10 @@ func (p *part) sniffed() place {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		head = decodeCharset(head, "utf-16")
 	}
-	switch kind := attach.Sniff(head); {
-	case p.MediaType == "text/plain" && !beginsDocument(head): // talk, or a snippet
+	if p.MediaType == "text/plain" && !beginsDocument(head) { // talk, or a snippet
 		return nowhere
+	}
+	switch kind := attach.Sniff(head); {
 	case kind == "image/svg+xml" || xml && strings.Contains(kind, "html"):
 		return asXML
 	case kind == "text/html" || kind == "application/xhtml+xml":
@@ -134,6 +136,9 @@ type concealed struct {
 // concealed looks at the readings beside the strict one (see package reading) for HTML that acts or loads. left is how many
 // octets may be inspected.
 func (s *Scanner) concealed(ctx context.Context, m *message.Message, report *scan.Report, left int64) {
+	if !severalReadings(m) {
+		return
+	}
 	found := make(map[string]*concealed)
 	var order []*concealed
 	limits := s.Options.Limits.withDefaults()
@@ -170,6 +175,32 @@ func (s *Scanner) concealed(ctx context.Context, m *message.Message, report *sca
 	for _, c := range order {
 		s.reportConcealed(c, m, report)
 	}
+}
+
+// severalReadings says whether readings beside the strict one could show HTML: readers differ about the message, or it has
+// a file that is a message or could be one. An everyday mail has neither, and does not pay for them.
+func severalReadings(m *message.Message) bool {
+	for _, d := range m.Defects {
+		if d.Tier() != message.Info {
+			return true
+		}
+	}
+	for leaf := range m.Root.Leaves() {
+		major, _, _ := strings.Cut(leaf.MediaType, "/")
+		if major != "text" && major != "image" && major != "audio" && major != "video" && leaf.MediaType != "application/pdf" || isMailName(leaf.Filename) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMailName says whether a file name is that of a message.
+func isMailName(name string) bool {
+	switch strings.ToLower(path.Ext(strings.TrimRight(name, ". "))) {
+	case ".eml", ".mht", ".mhtml", ".nws", ".msg":
+		return true
+	}
+	return false
 }
 
 // partOf returns the part with a section, the innermost one if several have it.
