@@ -87,10 +87,23 @@ func (g *generation) open(log *slog.Logger) {
 	}()
 }
 
-// close ends it, and waits for what is being delivered, within the notifier's own limit.
-func (g *generation) close() {
+// close ends it, and waits for what is being delivered, within the notifier's own limit. What it shares with the next one, if
+// there is one, stays open.
+func (g *generation) close(next *generation) error {
 	g.end()
 	<-g.ended
+	return g.release(next)
+}
+
+// release closes the resolver and what verifies S/MIME, unless another generation has them too.
+func (g *generation) release(other *generation) error {
+	if v := g.smime.Validator; v != nil && (other == nil || v != other.smime.Validator) {
+		v.Close()
+	}
+	if r := g.resolver; r.Resolver != nil && (other == nil || r.Resolver != other.resolver.Resolver) {
+		return r.Close()
+	}
+	return nil
 }
 
 // announce tells the channels that rules have named about a message, unless it is a notification itself.
@@ -176,7 +189,7 @@ func (d *daemon) controlRollback(ctx context.Context, r control.Request) control
 	result, err := d.rules.Rollback(ctx, r.Peer.String(), wanted.Target)
 	d.observeRules(err)
 	if err != nil {
-		d.log.Error("rollback failed", "who", r.Peer.String(), "reason", firstLine(err.Error()))
+		d.log.Error("rollback failed", "who", r.Peer.String(), "reason", cause(err))
 		return control.Done(result, err)
 	}
 	d.log.Info("rules rolled back", "who", r.Peer.String(), "rule_set", result.SHA)

@@ -69,8 +69,11 @@ type daemon struct {
 	current atomic.Pointer[generation]
 	rules   *ruleset.Manager
 	begun   time.Time
-	reloads sync.Mutex  // held while a generation is replaced
-	stop    atomic.Bool // the shutdown has begun
+	reloads sync.Mutex    // held while a generation is replaced
+	swap    sync.RWMutex  // held for the moment in which current changes
+	over    chan struct{} // closed when no message is in work any more, or none is waited for
+	left    chan struct{} // closed when the last generation that was replaced has ended, and those before it
+	stop    atomic.Bool   // the shutdown has begun
 }
 
 // A generation is everything that a reload replaces. Messages keep the generation they began with.
@@ -82,6 +85,7 @@ type generation struct {
 	tell     *notify.Notifier
 	end      context.CancelFunc // of the notifier
 	ended    <-chan struct{}    // the notifier has delivered what it could
+	messages sync.WaitGroup     // that began with it and are in work
 }
 
 // newDaemon prepares a daemon. The configuration has been checked.
@@ -89,7 +93,8 @@ func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
 	c := loaded.Config
 	d := &daemon{app: a, path: path, started: c, notify: newNotifier(a.getenv), metrics: metrics.New(versionText())}
 	d.log = logline.New(a.err, logline.Options{Format: c.Log.Format, Level: c.Log.Level, NoTime: isJournal(a.err, a.getenv)})
-	d.begun = a.now()
+	d.begun, d.over, d.left = a.now(), make(chan struct{}), make(chan struct{})
+	close(d.left)
 	d.rules = ruleset.New(rulesetConfig(c, a.now()), ruleset.Options{State: c.Rules.State, Now: a.now})
 	if err := d.startRules(); err != nil {
 		return nil, err
@@ -115,8 +120,13 @@ func (a *app) getenv(name string) string {
 }
 
 // generate makes a generation. The resolver, and with it the cache, is kept while its section stays the same.
-func (d *daemon) generate(c *config.Config, last *generation) (*generation, error) {
-	g := &generation{config: c}
+func (d *daemon) generate(c *config.Config, last *generation) (g *generation, err error) {
+	g = &generation{config: c}
+	defer func(unfinished *generation) {
+		if err != nil {
+			_ = unfinished.release(last)
+		}
+	}(g)
 	sealer, err := newSealer(c)
 	if err != nil {
 		return nil, err
@@ -157,9 +167,33 @@ func changed(a, b *config.Config, prefix string) bool {
 	return false
 }
 
-// Begin implements milter.Handler: the message gets the filter of the moment.
+// Begin implements milter.Handler: the message gets the generation of the moment, which lasts until it is done.
 func (d *daemon) Begin(ctx context.Context, env *message.Envelope, header message.Header) milter.Pending {
-	return d.current.Load().filter.Begin(ctx, env, header)
+	d.swap.RLock()
+	g := d.current.Load()
+	g.messages.Add(1)
+	d.swap.RUnlock()
+	begun := false
+	defer func() {
+		if !begun { // it panicked
+			g.messages.Done()
+		}
+	}()
+	p := inWork{g.filter.Begin(ctx, env, header), g}
+	begun = true
+	return p
+}
+
+// An inWork is a message of a generation.
+type inWork struct {
+	milter.Pending
+	generation *generation
+}
+
+// Done implements milter.Pending.
+func (m inWork) Done(err error) {
+	defer m.generation.messages.Done()
+	m.Pending.Done(err)
 }
 
 // An observer hears of every message of one generation.
@@ -220,10 +254,11 @@ func (d *daemon) run(ctx context.Context) error {
 	cancel()
 	<-attending
 	<-speak
-	d.current.Load().close()
-	d.current.Load().smime.Close()
+	close(d.over)
+	<-d.left
+	ended := d.current.Load().close(nil)
 	d.log.Info("assay has stopped", "complete", err == nil)
-	return errors.Join(err, web.Close(), d.current.Load().resolver.Close())
+	return errors.Join(err, web.Close(), ended)
 }
 
 // newServer returns the milter server.
@@ -278,12 +313,21 @@ func (d *daemon) reload(ctx context.Context, who string) (ruleset.Result, error)
 	d.metrics.Reloaded(err)
 	d.logProblems(err)
 	if err != nil {
-		d.log.Error("reload failed, the old configuration stays in force", "reason", firstLine(err.Error()))
+		d.log.Error("reload failed, the old configuration stays in force", "reason", cause(err))
 		d.notify.ready("serving with the old configuration: reload failed")
 		return result, err
 	}
 	d.notify.ready("serving")
 	return result, nil
+}
+
+// cause returns the first thing that is wrong, which is no warning, in one line.
+func cause(err error) string {
+	var found rules.Problems
+	if errors.As(err, &found) && len(found.Errors()) > 0 {
+		err = found.Errors()
+	}
+	return firstLine(err.Error())
 }
 
 // logProblems logs each problem of an error on a line of its own.
@@ -313,36 +357,48 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 	if err != nil {
 		return ruleset.Result{}, err
 	}
-	fresh := changed(last.config, g.config, "resolver.")
 	result, err := d.rules.ReloadConfig(ctx, who, rulesetConfig(loaded.Config, d.app.now()))
 	d.observeRules(err)
 	if err != nil {
-		if fresh {
-			_ = g.resolver.Close()
-		}
-		if g.smime.Validator != last.smime.Validator {
-			g.smime.Close()
-		}
+		_ = g.release(last)
 		return result, err
 	}
 	for _, w := range loaded.Warnings {
 		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
 	}
-	g.open(d.log)
-	d.current.Store(g)
-	grace := last.config.Limits.Time + time.Minute // its messages are done by then
-	time.AfterFunc(grace, last.close)
-	if fresh {
-		time.AfterFunc(grace, func() { _ = last.resolver.Close() })
-	}
-	if g.smime.Validator != last.smime.Validator {
-		time.AfterFunc(grace, last.smime.Close)
-	}
+	d.put(g)
 	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","), "who", who)
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
 		d.log.Warn("these settings take effect only after a restart", "keys", strings.Join(late, ","))
 	}
 	return result, nil
+}
+
+// put puts a generation into force. The one before it ends when its messages are done; a client that sends slowly may take
+// long.
+func (d *daemon) put(g *generation) {
+	g.open(d.log)
+	last := d.current.Load()
+	d.swap.Lock()
+	d.current.Store(g)
+	d.swap.Unlock()
+	idle, earlier, left := make(chan struct{}), d.left, make(chan struct{})
+	d.left = left
+	go func() {
+		defer close(idle)
+		last.messages.Wait()
+	}()
+	go func() {
+		defer close(left)
+		select {
+		case <-idle:
+		case <-d.over:
+		}
+		<-earlier // which may share its resolver
+		if err := last.close(g); err != nil {
+			d.log.Warn("an old resolver could not be closed", "reason", err)
+		}
+	}()
 }
 
 // needRestart returns the keys among paths that listeners, the milter server and the logger were made of.
