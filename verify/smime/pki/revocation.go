@@ -75,6 +75,8 @@ func (v *Validator) certificate(ctx context.Context, q RevocationQuery, i int) R
 		reason += ": " + strings.Join(n.failures[:min(len(n.failures), 3)], "; ")
 	case len(n.cert.CRLDistributionPoints) == 0 && len(n.cert.OCSPServer) == 0:
 		reason += ": the certificate does not say where to ask"
+	case len(v.usable(n.cert.CRLDistributionPoints))+len(v.usable(n.cert.OCSPServer)) == 0:
+		reason += ": the certificate names no address that may be asked"
 	}
 	return Revocation{Status: Unknown, Reason: reason, Subject: n.cert, Pending: n.pending}
 }

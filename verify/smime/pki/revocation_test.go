@@ -385,6 +385,17 @@ func TestRevocationAsksNobody(t *testing.T) {
 	}
 }
 
+// TestRevocationNowhere says why nobody was asked: there are addresses, but none of them may be asked.
+func TestRevocationNowhere(t *testing.T) {
+	for _, u := range []string{"https://crl.example/m.crl", "ldap://crl.example/cn=m", "http://crl.example:8080/m.crl"} {
+		f := newFamily(t, ca("M"), with(ee("a@example.com"), func(c *x509.Certificate) { c.CRLDistributionPoints = []string{u} }))
+		r := New(f.store(true), Options{}).Revocation(context.Background(), RevocationQuery{Path: f.full(), At: now, Fetch: true})
+		if r.Status != Unknown || !strings.Contains(r.Reason, "names no address that may be asked") {
+			t.Errorf("%s: %s %q", u, r.Status, r.Reason)
+		}
+	}
+}
+
 // TestRevocationSignerChoice proves that a signer cannot hide a revocation by sending an older list that is still valid.
 func TestRevocationSignerChoice(t *testing.T) {
 	f := revocable(t)

@@ -203,6 +203,19 @@ func Global(a netip.Addr) bool {
 	return true
 }
 
+// failure says why there is no response, without the URL, which the caller knows.
+func failure(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	var dial *net.OpError
+	if errors.Is(err, ErrRefused) && errors.As(err, &dial) {
+		return dial.Err
+	}
+	return fmt.Errorf("%w: %w", ErrFailed, err)
+}
+
 func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -214,7 +227,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, erro
 	}
 	response, err := c.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
+		return nil, failure(err)
 	}
 	defer response.Body.Close()
 	switch {

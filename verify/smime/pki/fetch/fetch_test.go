@@ -103,6 +103,8 @@ func TestFetchRefuses(t *testing.T) {
 			t.Errorf("%s: fetched %q", u, data)
 		} else if !errors.Is(err, ErrRefused) && !strings.Contains(err.Error(), "lookup") {
 			t.Errorf("%s: %v, want that it is refused", u, err)
+		} else if u != "" && strings.Contains(err.Error(), u) {
+			t.Errorf("%v: has the URL, which whoever asks knows", err)
 		}
 	}
 }
