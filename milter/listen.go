@@ -118,7 +118,7 @@ func parseUnix(path string) (ListenAddress, error) {
 	switch {
 	case !filepath.IsAbs(path):
 		return ListenAddress{}, errors.New("the path of a unix socket must be absolute: unix:/run/assay/milter.sock")
-	case strings.HasSuffix(path, "/"):
+	case strings.HasSuffix(path, "/"), filepath.Clean(path) == "/":
 		return ListenAddress{}, errors.New("the path of a unix socket must not end with a slash")
 	case strings.ContainsRune(path, 0):
 		return ListenAddress{}, errors.New("the path of a unix socket must not hold a NUL")

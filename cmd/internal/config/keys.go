@@ -198,9 +198,10 @@ func protocolRows() []*key {
 			"What a signature is worth whose time lies in the future: accept, it passes; policy, it does not."),
 		newSection("verify.dmarc", "DMARC (RFC 9989)."),
 		newKey("verify.dmarc.enforce", boolean(), false, func(c *Config) *bool { return &c.Verify.DMARC.Enforce },
-			"Short for an override in the rule files that sets the mode of the rule dmarc-reject to enforce: refuse messages that "+
-				"fail DMARC when the owner of the domain in From asks for it, unless a trusted forwarder or known list vouches for "+
-				"them. Otherwise the shipped rule only reports them, and they are delivered and marked as forged."),
+			"Refuse messages that fail DMARC when the owner of the domain in From asks for it, unless a trusted forwarder or a known "+
+				"list vouches for them. It is short for enforcing the rule dmarc-reject and one more for messages that bear a sign of "+
+				"forwarding; rules of your own can hold those instead. Otherwise the rules only report them, and they are delivered and "+
+				"marked as forged."),
 		newKey("verify.dmarc.discovery", choice(TreeWalk, PSL, Both), TreeWalk,
 			func(c *Config) *Discovery { return &c.Verify.DMARC.Discovery },
 			"How the organizational domain is found: treewalk (RFC 9989), psl (the public suffix list of RFC 7489), or "+
