@@ -115,6 +115,7 @@ func runLine(t *testing.T, transcript *strings.Builder, line string) {
 func steady(text string) string {
 	text = regexp.MustCompile(`\([0-9.]+ ms`).ReplaceAllString(text, "(0.0 ms")
 	text = regexp.MustCompile(`"asked": [0-9]+`).ReplaceAllString(text, `"asked": 0`)
+	text = regexp.MustCompile(`"set": "[0-9a-f]+"`).ReplaceAllString(text, `"set": "HASH"`)
 	return regexp.MustCompile(`_ms": [0-9.]+`).ReplaceAllString(text, `_ms": 0`)
 }
 
