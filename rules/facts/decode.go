@@ -118,7 +118,30 @@ func (d *decoder) fields(v reflect.Value, node *yaml.Node, name string) {
 			continue
 		}
 		seen[key.Value] = true
-		d.value(field, value, join(name, key.Value), documentation[v.Type().Name()+"."+key.Value].values, 0)
+		fact := v.Type().Name() + "." + key.Value
+		d.value(field, value, join(name, key.Value), documentation[fact].values, 0)
+		d.formed(field, value, join(name, key.Value), forms[fact])
+	}
+}
+
+// formed reports a value that no message gives a fact: a text in another form, or a negative number.
+func (d *decoder) formed(v reflect.Value, node *yaml.Node, name string, form Form) {
+	switch v.Kind() {
+	case reflect.Int:
+		if v.Int() < 0 {
+			d.problem(node, "", "%s is never below 0", name)
+		}
+	case reflect.String:
+		if normal, ok := form.Normal(v.String()); !ok || normal != v.String() {
+			d.problem(node, normal, "%s is never %q: it is always %s", name, v.String(), form)
+		}
+	case reflect.Slice:
+		if form == AnyForm || node.Kind != yaml.SequenceNode || v.Len() != len(node.Content) {
+			return
+		}
+		for i, n := range node.Content {
+			d.formed(v.Index(i), n, fmt.Sprintf("%s.%d", name, i), form)
+		}
 	}
 }
 
@@ -130,6 +153,7 @@ func (d *decoder) address(v reflect.Value, node *yaml.Node, name string) {
 	}
 	email, _ := fieldNamed(v, "email")
 	d.value(email, node, join(name, "email"), nil, 0)
+	d.formed(email, node, join(name, "email"), AddressForm)
 }
 
 // list reads a sequence.

@@ -22,7 +22,7 @@ func decode(t testing.TB, text string) (*facts.Tree, []facts.Problem) {
 
 func TestDecode(t *testing.T) {
 	tree, problems := decode(t, `
-from: {name: Erika Mustermann, email: Erika@Mail.Example.co.uk}
+from: {name: Erika Mustermann, email: Erika@mail.example.co.uk}
 rcpts: [a@example.com, {email: b@example.org}]
 reply_to:
   - {local: c, domain: example.net}
@@ -91,6 +91,10 @@ func TestDecodeProblems(t *testing.T) {
 		{"time", "received_at: tomorrow", `1:14 received_at must be a time such as 2027-01-31T12:00:00Z, not "tomorrow" ()`},
 		{"twice", "headers: {a: x, A: y}", `1:17 headers.a is stated twice ()`},
 		{"no mapping", "- a", `1:1 facts must be a mapping of facts, not a list ()`},
+		{"extension", `attachments: [{ext: .exe}]`, `1:21 attachments.0.ext is never ".exe": it is always in lower case and without a dot (exe)`},
+		{"capitals", `from: A@EXAMPLE.COM`, `1:7 from.email is never "A@EXAMPLE.COM": it is always an address with its domain in lower case (A@example.com)`},
+		{"client", `conn: {ip: 300.1.1.1}`, `1:12 conn.ip is never "300.1.1.1": it is always an IP address ()`},
+		{"negative", `size: -5`, `1:7 size is never below 0 ()`},
 		{"go name", "MailFrom: a@example.com", `1:1 unknown fact "MailFrom" (mail_from)`},
 	} {
 		tree, problems := decode(t, test.in)

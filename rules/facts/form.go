@@ -53,7 +53,10 @@ func (f Form) Normal(text string) (string, bool) {
 		return ext, ext != ""
 	case IPForm:
 		addr, err := netip.ParseAddr(text)
-		return addr.Unmap().WithZone("").String(), err == nil
+		if err != nil {
+			return "", false
+		}
+		return addr.Unmap().WithZone("").String(), true
 	}
 	return text, true
 }
