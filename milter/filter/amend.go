@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,6 +27,7 @@ type Amendment struct {
 	SHA256  string         // of the message as received, in lower-case hex, when its body is changed; else ""
 
 	edits    []message.Edit
+	planned  map[*message.Part]int // index of the edit of a part
 	subjects []plan.Op
 	body     *message.Rewritten
 }
@@ -36,8 +38,11 @@ type Kept struct {
 	Reason  string
 }
 
-// Reasons for which edits are not made.
+// keptSigned is why an edit is not made although it could be.
 const keptSigned = "the part is signed"
+
+// errNoPart means that what a rule wants removed is not a part of the message.
+var errNoPart = errors.New("there is no such part")
 
 // amend collects the changes that the decision asks for. What cannot be made safe as asked is held back: the decision
 // becomes quarantine then, for nothing that a rule calls dangerous is delivered because it is packed in an odd way.
@@ -109,6 +114,23 @@ type body struct{ *message.Rewritten }
 // Open implements plan.Body.
 func (b body) Open() io.Reader { return b.Body() }
 
+// add plans the edit of a part that has none yet.
+func (a *Amendment) add(e message.Edit) {
+	if a.planned == nil {
+		a.planned = map[*message.Part]int{}
+	}
+	a.planned[e.Part] = len(a.edits)
+	a.edits = append(a.edits, e)
+}
+
+// edit returns the edit of a part that is already planned, nil if there is none. It is valid until the next one is added.
+func (a *Amendment) edit(p *message.Part) *message.Edit {
+	if i, found := a.planned[p]; found {
+		return &a.edits[i]
+	}
+	return nil
+}
+
 // changed notes a kind of change once.
 func (a *Amendment) changed(what string) {
 	if !slices.Contains(a.Changed, what) {
@@ -125,36 +147,53 @@ func (o *Outcome) withhold(section string, err error) {
 	}
 }
 
-// removeFiles replaces the attachments that rules want removed.
+// removeFiles replaces the attachments that rules want removed. One under a signature goes if one of these rules unwraps.
 func (a *Amendment) removeFiles(o *Outcome, m *message.Message, notices *notice.Templates) {
 	parts := sections(m.Root)
+	unwraps := map[string]bool{}
+	for _, r := range o.Decision.Remove {
+		unwraps[r.Section] = unwraps[r.Section] || r.Unwrap
+	}
 	done := map[*message.Part]bool{}
 	for _, r := range o.Decision.Remove {
 		p := parts[r.Section]
-		if p == nil || done[p] {
+		if done[p] {
 			continue
 		}
-		if done[p] = true; signed(p) && !r.Unwrap {
+		if p == nil || r.Section == "" {
+			o.withhold(r.Section, errNoPart)
+			continue
+		}
+		if done[p] = true; signed(p) && !unwraps[r.Section] {
 			a.Kept = append(a.Kept, Kept{r.Section, keptSigned})
 			continue
 		}
-		if err := m.Editable(p); err != nil {
-			o.withhold(r.Section, err)
-			continue
-		}
-		file := fileOf(o, r)
-		text, err := notices.Removed(file, o.Envelope.QueueID)
-		if err != nil {
-			o.withhold(r.Section, err)
-			continue
-		}
-		a.edits = append(a.edits, message.Edit{Part: p, MediaType: "text/plain", Replace: true, Content: text})
-		a.Files = append(a.Files, file)
-		a.changed("attachment")
-		if r.Unwrap {
+		a.removeFile(o, m, p, fileOf(o, r), notices)
+		if unwraps[r.Section] && a.edit(p) != nil {
 			a.unwrap(p, notices)
 		}
 	}
+}
+
+// removeFile replaces one attachment by a notice.
+func (a *Amendment) removeFile(o *Outcome, m *message.Message, p *message.Part, file notice.File, notices *notice.Templates) {
+	if err := m.Editable(p); err != nil {
+		o.withhold(file.Section, err)
+		return
+	}
+	text, err := notices.Removed(file, o.Envelope.QueueID)
+	if err != nil {
+		o.withhold(file.Section, err)
+		return
+	}
+	e := message.Edit{Part: p, MediaType: "text/plain", Replace: true, Content: text}
+	if earlier := a.edit(p); earlier != nil { // it held the signature of another attachment
+		*earlier = e
+	} else {
+		a.add(e)
+	}
+	a.Files = append(a.Files, file)
+	a.changed("attachment")
 }
 
 // fileOf describes the attachment that is removed.
@@ -174,42 +213,51 @@ func fileOf(o *Outcome, r rules.Removal) notice.File {
 	return f
 }
 
-// cleanHTML makes the HTML safe at the strictest level that rules ask for.
+// cleanHTML makes the HTML safe at the strictest level that rules ask for. What is signed counts only for the rules that say
+// so, and is made safe at their level.
 func (a *Amendment) cleanHTML(o *Outcome, m *message.Message, notices *notice.Templates) {
-	level, unwrap := scan.Off, false
+	level, unwrapped := scan.Off, scan.Off
 	for _, action := range o.Decision.HTML {
 		level = stricter(level, action.Level)
-		unwrap = unwrap || action.Unwrap
+		if action.Unwrap {
+			unwrapped = stricter(unwrapped, action.Level)
+		}
 	}
 	if level == scan.Off {
 		return
 	}
-	replaced := map[*message.Part]bool{}
-	for _, e := range a.edits {
-		replaced[e.Part] = true
-	}
 	for _, remedy := range o.Report.Remedies {
-		edit, taken, ok := remedy.Edit(level)
-		if !ok || replaced[edit.Part] {
+		if !remedy.Signed {
+			a.clean(o, m, remedy, level)
 			continue
 		}
-		if remedy.Signed && !unwrap {
-			a.Kept = append(a.Kept, Kept{remedy.Section, keptSigned})
+		if unwrapped == scan.Off {
+			if edit, _, ok := remedy.Edit(level); ok && a.edit(edit.Part) == nil {
+				a.Kept = append(a.Kept, Kept{remedy.Section, keptSigned})
+			}
 			continue
 		}
-		if err := m.Editable(edit.Part); err != nil {
-			o.withhold(remedy.Section, err)
-			continue
-		}
-		replaced[edit.Part] = true
-		a.edits = append(a.edits, edit)
-		a.Taken = append(a.Taken, taken...)
-		a.Level = level
-		a.changed("html")
-		if remedy.Signed {
-			a.unwrap(edit.Part, notices)
+		if p := a.clean(o, m, remedy, unwrapped); p != nil {
+			a.unwrap(p, notices)
 		}
 	}
+}
+
+// clean makes one part with HTML safe and returns it, nil if it stays as it is.
+func (a *Amendment) clean(o *Outcome, m *message.Message, remedy scan.Remedy, level scan.Level) *message.Part {
+	edit, taken, ok := remedy.Edit(level)
+	if !ok || a.edit(edit.Part) != nil {
+		return nil
+	}
+	if err := m.Editable(edit.Part); err != nil {
+		o.withhold(remedy.Section, err)
+		return nil
+	}
+	a.add(edit)
+	a.Taken = append(a.Taken, taken...)
+	a.Level = stricter(a.Level, level)
+	a.changed("html")
+	return edit.Part
 }
 
 // stricter returns the level that takes more.
@@ -229,11 +277,13 @@ func (a *Amendment) unwrap(p *message.Part, notices *notice.Templates) {
 			continue
 		}
 		signature := q.Children[1]
-		if slices.ContainsFunc(a.edits, func(e message.Edit) bool { return e.Part == signature }) {
+		if a.edit(q) != nil {
 			continue
 		}
-		a.edits = append(a.edits, message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: notices.Unsigned()},
-			message.Edit{Part: q, MediaType: "multipart/mixed", Retype: true})
+		if a.edit(signature) == nil {
+			a.add(message.Edit{Part: signature, MediaType: "text/plain", Replace: true, Content: notices.Unsigned()})
+		}
+		a.add(message.Edit{Part: q, MediaType: "multipart/mixed", Retype: true})
 		a.changed("signature")
 	}
 }

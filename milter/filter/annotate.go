@@ -95,7 +95,7 @@ func (a *Amendment) prepend(m *message.Message, p *message.Part, note []byte) {
 	} else if bytes.ContainsFunc(content, func(r rune) bool { return r >= 0x80 }) {
 		return // 8 bit without a charset: whoever reads it guesses
 	}
-	a.edits = append(a.edits, message.Edit{Part: p, MediaType: "text/plain", Content: append(bytes.Clone(note), content...)})
+	a.add(message.Edit{Part: p, MediaType: "text/plain", Content: append(bytes.Clone(note), content...)})
 	a.changed("note")
 }
 
@@ -115,7 +115,7 @@ func (a *Amendment) insert(m *message.Message, p *message.Part, text, fragment [
 		return
 	}
 	if content, ok := content(m, p); ok && containsASCII(p.Params["charset"]) {
-		a.edits = append(a.edits, message.Edit{Part: p, Content: html.InsertNote(content, fragment)})
+		a.add(message.Edit{Part: p, Content: html.InsertNote(content, fragment)})
 		a.changed("note")
 	}
 }
@@ -125,16 +125,6 @@ func (a *Amendment) insert(m *message.Message, p *message.Part, text, fragment [
 func containsASCII(charset string) bool {
 	name := strings.ToLower(charset)
 	return name == "" || name == "utf-8" || name == "us-ascii" || strings.HasPrefix(name, "iso-8859-") || strings.HasPrefix(name, "windows-125")
-}
-
-// edit returns the edit of a part that is already planned, nil if there is none.
-func (a *Amendment) edit(p *message.Part) *message.Edit {
-	for i := range a.edits {
-		if a.edits[i].Part == p {
-			return &a.edits[i]
-		}
-	}
-	return nil
 }
 
 // content returns the decoded octets of a part that is not too long.
