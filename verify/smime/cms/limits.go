@@ -9,8 +9,8 @@ type Limits struct {
 	Elements     int // elements; default 200,000
 	Signers      int // SignerInfos; default 8
 	Certificates int // certificates of signed-data; default 64
-	// CertificateOctets are the octets of all certificates together that are parsed; those beyond have an Err instead.
-	// Default 256 KiB.
+	// CertificateOctets are the octets of all certificates together that are parsed, in all objects that share Work; those
+	// beyond have an Err instead. Default 256 KiB.
 	CertificateOctets int
 
 	RevocationList int // octets of one CRL or OCSP response; larger ones are counted in Ignored; default 1 MiB

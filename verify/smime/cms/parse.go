@@ -142,7 +142,7 @@ func (sd *SignedData) readContent(s *cryptobyte.String) error {
 
 // readCertificates reads CertificateSet (RFC 5652 Section 10.2.3). What is not an X.509 certificate does no harm.
 func (sd *SignedData) readCertificates(set cryptobyte.String) error {
-	left := sd.limits.CertificateOctets
+	left := sd.limits.CertificateOctets - sd.limits.Work.certificates
 	for !set.Empty() {
 		var element cryptobyte.String
 		var tag cbasn1.Tag
@@ -157,6 +157,7 @@ func (sd *SignedData) readCertificates(set cryptobyte.String) error {
 			sd.Certificates = append(sd.Certificates, Certificate{Raw: element, Err: err})
 			continue
 		}
+		sd.limits.Work.certificates += len(element)
 		sd.Certificates = append(sd.Certificates, parseCertificate(element, tag))
 	}
 	return nil

@@ -11,7 +11,8 @@ import (
 // certificates with the most expensive keys there are into a mail, and into many parts of it. It is not safe for
 // concurrent use. The zero value allows as much as honest mails need several times.
 type Work struct {
-	spent time.Duration
+	spent        time.Duration
+	certificates int // octets that were parsed; no more than Limits.CertificateOctets
 }
 
 // maxWork is about what seven checks with the slowest key, P-521, take: two signers with paths of such keys. What is

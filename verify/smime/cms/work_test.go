@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"errors"
 	"math/big"
 	"testing"
 )
@@ -58,5 +59,27 @@ func TestWorkOfMessage(t *testing.T) {
 	}
 	if intact < 6 || refused < 10 {
 		t.Errorf("%d intact, %d refused", intact, refused)
+	}
+}
+
+// TestWorkOfCertificates shares the octets of certificates that are parsed between objects.
+func TestWorkOfCertificates(t *testing.T) {
+	id := identityOf(t, "p256")
+	r := recipe{id: id, digest: "sha256", scheme: oidECKey, certs: [][]byte{id.cert.Raw}}
+	limits := Limits{Work: new(Work), CertificateOctets: 3*len(id.cert.Raw) + 1}
+	parsed := 0
+	for range 5 {
+		object, err := Parse(r.build(t), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := object.Signed.Certificates[0]; c.X509 != nil {
+			parsed++
+		} else if !errors.Is(c.Err, ErrLimit) {
+			t.Error(c.Err)
+		}
+	}
+	if parsed != 3 {
+		t.Errorf("%d certificates were parsed", parsed)
 	}
 }

@@ -41,7 +41,7 @@ func checkCritical(path []*x509.Certificate) *problem {
 func checkLeaf(leaf *x509.Certificate) *problem {
 	names := subjectNames(leaf)
 	if names.malformed {
-		return &problem{Constrained, "the subjectAltName of the certificate is malformed"}
+		return &problem{Constrained, "the subjectAltName of the certificate is malformed or too long"}
 	}
 	if slices.ContainsFunc(names.mail, mailName.hasControl) || slices.ContainsFunc(subjectMail(leaf), mailName.hasControl) {
 		return &problem{Constrained, "the certificate names a mailbox with a control character"}

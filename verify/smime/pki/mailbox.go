@@ -138,8 +138,12 @@ type nameSet struct {
 	mail        []mailName // rfc822Name and SmtpUTF8Mailbox
 	directories [][]byte   // directoryName, DER of Name
 	forms       nameForms  // every form that occurs
-	malformed   bool       // the extension could not be read to its end
+	malformed   bool       // the extension could not be read to its end, or has more than maxNames
 }
+
+// maxNames is how many names a certificate may have. Who has more than one mailbox has a few, and the names of every signer
+// are read several times.
+const maxNames = 1000
 
 // nameForms is a set of the context tags of GeneralName (RFC 5280 Section 4.2.1.6).
 type nameForms uint16
@@ -173,10 +177,10 @@ func parseNames(der []byte) nameSet {
 	if !in.ReadASN1(&names, cbasn1.SEQUENCE) || !in.Empty() {
 		return nameSet{malformed: true}
 	}
-	for !names.Empty() {
+	for n := 0; !names.Empty(); n++ {
 		var value cryptobyte.String
 		var tag cbasn1.Tag
-		if !names.ReadAnyASN1(&value, &tag) {
+		if n == maxNames || !names.ReadAnyASN1(&value, &tag) {
 			s.malformed = true
 			break
 		}

@@ -24,8 +24,11 @@ const (
 	oidEmailAddress = "1.2.840.113549.1.9.1"
 )
 
-// maxAttributes bounds what a name may hold. Nobody's name is longer; a name that is is not understood.
-const maxAttributes = 256
+// Bounds of what a name may hold, in attributes and in octets. Nobody's name is longer; a name that is is not understood.
+const (
+	maxAttributes = 256
+	maxName       = 16 << 10
+)
 
 // An attribute is one AttributeTypeAndValue. Text is its value if it is a string.
 type attribute struct {
@@ -42,7 +45,7 @@ type rdn []attribute
 func parseName(raw []byte) ([]rdn, bool) {
 	in := cryptobyte.String(raw)
 	var seq cryptobyte.String
-	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !in.Empty() {
+	if len(raw) > maxName || !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !in.Empty() {
 		return nil, false
 	}
 	var name []rdn

@@ -248,3 +248,14 @@ func TestQualified(t *testing.T) {
 		}
 	}
 }
+
+// TestNameTooLong proves that a name of many octets costs nothing: it is equal to itself and printed as octets.
+func TestNameTooLong(t *testing.T) {
+	long := nameOf(t, pkix.Name{CommonName: strings.Repeat("\u1e9b\u0323", maxName)})
+	if _, ok := parseName(long); ok || nameKey(long) != nameKey(slices.Clone(long)) || nameKey(long) == nameKey(long[:len(long)-1]) || !strings.HasPrefix(DN(long), "#30") || len(DN(long)) > maxDN {
+		t.Errorf("%v %s", ok, DN(long))
+	}
+	if name, ok := parseName(nameOf(t, pkix.Name{CommonName: strings.Repeat("a", maxName-100)})); !ok || len(name) != 1 {
+		t.Error("a name within the bounds is not understood")
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,19 @@ func TestPathWork(t *testing.T) {
 	f := family{root, root, leaf}
 	if r := New(f.store(true), Options{}).Path(context.Background(), Query{Leaf: leaf.Certificate, Pool: pool, At: now}); r.Trust != Public {
 		t.Errorf("an honest path among others: %s %s", r.Trust, r.Reason)
+	}
+}
+
+// TestPathManyNames proves that a certificate with more names than anybody has is not good, and one with as many as may be is.
+func TestPathManyNames(t *testing.T) {
+	for n, want := range map[int]Trust{maxNames: Public, maxNames + 1: Constrained} {
+		f := newFamily(t, ca("M"), ee(slices.Repeat([]string{"a@example.com"}, n)...))
+		if r := f.path(true, Options{}); r.Trust != want || want == Constrained && !strings.Contains(r.Reason, "too long") {
+			t.Errorf("%d names: %s %s", n, r.Trust, r.Reason)
+		}
+		if got := len(Mailboxes(f.leaf.Certificate, false)); got != maxNames {
+			t.Errorf("%d of %d names are read", got, n)
+		}
 	}
 }
 
