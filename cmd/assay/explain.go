@@ -350,8 +350,9 @@ func (a *app) readMessage(name string, st *stage) (m *message.Message, crlf bool
 		return nil, false, err
 	}
 	end := bytes.IndexByte(start, '\n')
+	crlf = end > 0 && start[end-1] == '\r' // start is overwritten when the message is read
 	m, err = message.Read(buffered, st.envelope, messageLimits(st.config))
-	return m, end > 0 && start[end-1] == '\r', err
+	return m, crlf, err
 }
 
 // writeMessage writes the message as it would be delivered, with the line ends of the file it came from.
