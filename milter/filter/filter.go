@@ -162,6 +162,8 @@ func (f *Filter) scan(ctx context.Context, m *message.Message) scan.Report {
 
 // decide has the rules decide about the facts.
 func (f *Filter) decide(ctx context.Context, o *Outcome, m *message.Message) {
+	began := f.opt.Now()
+	defer func() { o.Deciding = f.opt.Now().Sub(began) }()
 	known := facts.New(facts.Input{Message: m, Results: o.Results, Report: o.Report})
 	if !f.opt.Explain {
 		o.Decision = f.opt.Rules.DecideFrom(ctx, known)
@@ -174,7 +176,7 @@ func (f *Filter) decide(ctx context.Context, o *Outcome, m *message.Message) {
 // plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.
 func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) plan.Plan {
 	d := &o.Decision
-	removed, err := f.opt.Headers.Removals(&o.Envelope, m.Header, o.Results.Skipped)
+	removed, err := f.opt.Headers.Removals(o.subject(), m.Header)
 	if errors.Is(err, headers.ErrTooMany) {
 		*d = rules.Decision{Disposition: rules.Reject, Trust: rules.Forged, Reason: err.Error(),
 			Reply: rules.SMTPReply{Code: 550, Enhanced: "5.7.1", Text: "too many forged trust header fields"}}

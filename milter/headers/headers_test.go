@@ -242,7 +242,7 @@ func TestRemovals(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			env := &message.Envelope{ReceiverMTA: "mx.example.com", ClientIP: netip.MustParseAddr(tt.ip)}
-			removals, err := tt.opt.Removals(env, header, tt.skipped)
+			removals, err := tt.opt.Removals(Subject{Envelope: env, Results: verify.Results{Skipped: tt.skipped}}, header)
 			var got []string
 			for _, r := range removals {
 				got = append(got, strings.ReplaceAll(strings.ToLower(r.Name), "authentication-results", "A")+fmt.Sprint(r.Nth))
@@ -260,16 +260,43 @@ func TestTooManyRemovals(t *testing.T) {
 		lines = append(lines, "Authentication-Results: mx.example.com; dmarc=pass")
 	}
 	env := &message.Envelope{}
-	got, err := Options{}.Removals(env, received(t, lines...), "")
+	got, err := Options{}.Removals(Subject{Envelope: env}, received(t, lines...))
 	if err != nil || len(got) != DefaultMaxRemovals {
 		t.Errorf("%d fields: %d removals, %v", len(lines), len(got), err)
 	}
 	lines = append(lines, "X-Assay-Result: v=1")
-	if got, err := (Options{}).Removals(env, received(t, lines...), ""); err != nil || len(got) != DefaultMaxRemovals+1 {
+	if got, err := (Options{}).Removals(Subject{Envelope: env}, received(t, lines...)); err != nil || len(got) != DefaultMaxRemovals+1 {
 		t.Errorf("and another field: %d removals, %v", len(got), err)
 	}
 	lines = append(lines, "Authentication-Results: mx.example.com; dmarc=pass")
-	if _, err := (Options{}).Removals(env, received(t, lines...), ""); !errors.Is(err, ErrTooMany) {
+	if _, err := (Options{}).Removals(Subject{Envelope: env}, received(t, lines...)); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more: %v", err)
+	}
+}
+
+// What a sender says about spam goes when a rule says junk, and only then; what a trusted system says stays.
+func TestRemovalsOfSpamFields(t *testing.T) {
+	header := received(t, "X-Spam-Flag: NO", "x-spam-STATUS: No, score=-9", "X-Spam-Level: *", "X-Spam-Score: -9", "X-Spam-Report: x", "X-Spam-Flag: YES")
+	relay := netip.MustParsePrefix("198.51.100.0/24")
+	for _, tt := range []struct {
+		name        string
+		disposition rules.Disposition
+		skipped     verify.Skip
+		ip          string
+		want        int
+	}{
+		{"junk", rules.Junk, "", "192.0.2.1", 5},
+		{"junk of a user", rules.Junk, verify.SkipAuthenticated, "192.0.2.1", 5},
+		{"deliver", rules.Deliver, "", "192.0.2.1", 0},
+		{"quarantine", rules.Quarantine, "", "192.0.2.1", 0},
+		{"trusted network", rules.Junk, verify.SkipNetwork, "192.0.2.1", 0},
+		{"upstream", rules.Junk, "", "198.51.100.7", 0},
+	} {
+		s := Subject{Envelope: &message.Envelope{ClientIP: netip.MustParseAddr(tt.ip)}, Results: verify.Results{Skipped: tt.skipped},
+			Decision: rules.Decision{Disposition: tt.disposition}}
+		got, err := Options{Upstream: []netip.Prefix{relay}}.Removals(s, header)
+		if err != nil || len(got) != tt.want {
+			t.Errorf("%s: %+v, %v", tt.name, got, err)
+		}
 	}
 }

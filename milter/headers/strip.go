@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"assay/rules"
 	"assay/verify"
 	"assay/verify/authres"
 	"assay/verify/message"
@@ -25,7 +26,7 @@ type Removal struct {
 // Removals lists the inbound fields that could be mistaken for what Assay, or a system the reader trusts, has written.
 // On ErrTooMany the message is hostile and the list is cut. Authentication-Results fields are counted apart from the
 // others.
-func (o Options) Removals(env *message.Envelope, header message.Header, skipped verify.Skip) ([]Removal, error) {
+func (o Options) Removals(s Subject, header message.Header) ([]Removal, error) {
 	limit := o.MaxRemovals
 	if limit <= 0 {
 		limit = DefaultMaxRemovals
@@ -33,7 +34,7 @@ func (o Options) Removals(env *message.Envelope, header message.Header, skipped 
 	var out []Removal
 	results, others := 0, 0
 	for _, f := range header {
-		reason := o.remove(env, f, skipped)
+		reason := o.remove(s, f)
 		if reason == "" {
 			continue
 		}
@@ -53,11 +54,11 @@ func (o Options) Removals(env *message.Envelope, header message.Header, skipped 
 const authenticationResults = "Authentication-Results"
 
 // remove says why f may not stay, "" if it may.
-func (o Options) remove(env *message.Envelope, f message.Field, skipped verify.Skip) string {
-	name := strings.ToLower(f.Name)
+func (o Options) remove(s Subject, f message.Field) string {
+	name, skipped := strings.ToLower(f.Name), s.Results.Skipped
 	switch {
 	case strings.EqualFold(name, authenticationResults):
-		return o.removeResults(env, f, skipped)
+		return o.removeResults(s.Envelope, f, skipped)
 	case strings.HasPrefix(name, strings.ToLower(o.prefix())+"-"):
 		return "claims to be written by this filter"
 	case skipped == verify.SkipNetwork || skipped == verify.SkipLocal:
@@ -66,8 +67,21 @@ func (o Options) remove(env *message.Envelope, f message.Field, skipped verify.S
 		return "SPF result of somebody else"
 	case name == "bimi-indicator", name == "bimi-location":
 		return "BIMI logo that was not verified here"
+	case s.Decision.Disposition == rules.Junk && spamField(name) && !contains(o.Upstream, s.Envelope.ClientIP):
+		return "says something else about spam than the rules"
 	}
 	return ""
+}
+
+// spamField reports whether filters in mail clients look for junk in the field of a name, which is in lower case. Only one
+// statement may stand beside that of a rule. On other messages these fields stay: a spam filter on this system may have
+// written them before us, and what a sender says there harms only himself.
+func spamField(name string) bool {
+	switch name {
+	case "x-spam-flag", "x-spam-status", "x-spam-level", "x-spam-score":
+		return true
+	}
+	return false
 }
 
 // removeResults says why an Authentication-Results field may not stay.

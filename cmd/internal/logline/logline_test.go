@@ -26,6 +26,7 @@ import (
 	"assay/verify/dns"
 	"assay/verify/iprev"
 	"assay/verify/message"
+	"assay/verify/smime"
 	"assay/verify/spf"
 )
 
@@ -147,6 +148,18 @@ func TestFaults(t *testing.T) {
 	var out bytes.Buffer
 	Write(New(&out, Options{NoTime: true}), config.PrivacyDomainOnly, o, nil)
 	const want = `4XYZ1k2Qz: level=error msg="a check panicked; this is a bug" check=spf cause="bad *" stack="goroutine 1\n\tspf.go:1"` + "\n"
+	if lines := strings.SplitAfter(out.String(), "\n"); len(lines) != 3 || lines[1] != want {
+		t.Errorf("got %s", &out)
+	}
+}
+
+// A signature about which two implementations do not agree has a warning of its own, without what it quotes.
+func TestDisputed(t *testing.T) {
+	o := outcome()
+	o.Results.SMIME = smime.Verification{State: smime.Unsupported, Reason: "they differ about \"CN=erika\"", Flags: []string{"preamble", smime.FlagDisputed}}
+	var out bytes.Buffer
+	Write(New(&out, Options{NoTime: true}), config.PrivacyDomainOnly, o, nil)
+	const want = `4XYZ1k2Qz: level=warn msg="two implementations do not agree about an S/MIME signature" reason="they differ about *"` + "\n"
 	if lines := strings.SplitAfter(out.String(), "\n"); len(lines) != 3 || lines[1] != want {
 		t.Errorf("got %s", &out)
 	}

@@ -16,6 +16,7 @@ import (
 	"assay/verify/authres"
 	"assay/verify/dkim"
 	"assay/verify/message"
+	"assay/verify/smime"
 	"assay/verify/spf"
 )
 
@@ -23,7 +24,8 @@ import (
 const maxListed = 10
 
 // Write logs the line of one message. It is a warning when the message could not be handled, and a debug line when it
-// was aborted before there was anything to say about it. A check that panicked has an error line of its own.
+// was aborted before there was anything to say about it. A check that panicked has an error line of its own, and a signature
+// about which two implementations do not agree a warning: one of them has a flaw, or somebody tries to find one.
 func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
 	level := slog.LevelInfo
 	switch {
@@ -33,6 +35,12 @@ func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
 		level = slog.LevelWarn
 	}
 	l.LogAttrs(context.Background(), level, "", Attrs(p, o, err)...)
+	if slices.Contains(o.Results.SMIME.Flags, smime.FlagDisputed) {
+		disputed := &line{privacy: p}
+		disputed.add(queueIDKey, queueID(o))
+		disputed.problem("reason", o.Results.SMIME.Reason)
+		l.LogAttrs(context.Background(), slog.LevelWarn, "two implementations do not agree about an S/MIME signature", disputed.attrs...)
+	}
 	for _, f := range o.Results.Faults {
 		fault := &line{privacy: p}
 		fault.add(queueIDKey, queueID(o))

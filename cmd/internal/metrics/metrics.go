@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"assay/verify/authres"
 	"assay/verify/dns"
 	"assay/verify/message"
+	"assay/verify/smime"
 )
 
 // Metrics holds the collectors. It observes the filter, the milter server and the resolver, concurrently.
@@ -48,6 +50,7 @@ type Metrics struct {
 	unsentPlans prometheus.Counter
 	split       prometheus.Counter
 	ruleErrors  *prometheus.CounterVec
+	ruleSeconds prometheus.Histogram
 	exempt      *prometheus.CounterVec
 	ruleInfo    *prometheus.GaugeVec
 	fallback    prometheus.Gauge
@@ -56,6 +59,7 @@ type Metrics struct {
 	html        *prometheus.CounterVec
 	attachments prometheus.Counter
 	kept        prometheus.Counter
+	disputed    prometheus.Counter
 }
 
 // New returns metrics with a registry of their own.
@@ -85,6 +89,7 @@ func (m *Metrics) newMessageMetrics() {
 	m.fallback = m.gauge("rules_fallback_active", "1 while the last good rule set is used because the rule files are broken.")
 	m.expiring = m.gauge("exceptions_expiring", "Exceptions that end within 30 days or have ended.")
 	m.smime = m.counters("smime_results_total", "S/MIME verdicts.", "state")
+	m.disputed = m.counter("smime_disputed_total", "Messages about whose signature two implementations did not agree; each is worth a look.")
 	m.html = m.counters("html_removed_total", "What was taken out of HTML.", "kind")
 	m.attachments = m.counter("attachments_removed_total", "Attachments that were replaced by a notice.")
 	m.kept = m.counter("edits_kept_back_total", "Parts that a rule wanted changed and that stayed, because they are signed.")
@@ -93,6 +98,8 @@ func (m *Metrics) newMessageMetrics() {
 	m.removed = m.counter("removed_fields_total", "Inbound header fields that were removed as forged.")
 	m.seconds = m.histogram("message_seconds", "Time from the end of the header to the decision.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60})
+	m.ruleSeconds = m.histogram("rule_eval_seconds", "Time that all rules took for a message.",
+		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})
 	m.octets = m.histogram("message_bytes", "Size of messages.", prometheus.ExponentialBuckets(1<<10, 4, 10))
 	m.perMessage = m.histogram("message_dns_questions", "DNS questions per message, cached ones included.",
 		[]float64{0, 1, 2, 5, 10, 20, 40, 80})
@@ -146,6 +153,9 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 	m.trust.WithLabelValues(string(o.Decision.Trust)).Inc()
 	m.tls.WithLabelValues(tlsVersion(o.Envelope.TLS)).Inc()
 	m.seconds.Observe(o.Elapsed.Seconds())
+	if o.Deciding > 0 {
+		m.ruleSeconds.Observe(o.Deciding.Seconds())
+	}
 	m.octets.Observe(float64(o.Size))
 	m.perMessage.Observe(float64(len(o.Questions)))
 	m.removed.Add(float64(len(o.Removed)))
@@ -239,6 +249,9 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 	m.result("smime", r.SMIME.Result)
 	if r.SMIME.State != "" {
 		m.smime.WithLabelValues(string(r.SMIME.State)).Inc()
+	}
+	if slices.Contains(r.SMIME.Flags, smime.FlagDisputed) {
+		m.disputed.Inc()
 	}
 	for _, q := range o.Questions {
 		if strings.Contains(q.Err, strings.TrimPrefix(dns.ErrBudget.Error(), "dns: ")) {

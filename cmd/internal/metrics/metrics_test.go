@@ -18,6 +18,7 @@ import (
 	"assay/verify/dmarc"
 	"assay/verify/dns"
 	"assay/verify/message"
+	"assay/verify/smime"
 	"assay/verify/spf"
 )
 
@@ -34,12 +35,13 @@ func scrape(t *testing.T, m *Metrics) string {
 
 func outcome() *filter.Outcome {
 	return &filter.Outcome{
-		Size: 5000, Elapsed: 3 * time.Millisecond,
+		Size: 5000, Elapsed: 3 * time.Millisecond, Deciding: time.Millisecond,
 		Envelope: message.Envelope{TLS: message.TLSInfo{Version: "TLSv1.3"}, MailFrom: "secret@secret.example"},
 		Results: verify.Results{
 			SPF:   []spf.Verification{{Result: authres.Fail}},
 			DKIM:  []dkim.Verification{{Result: authres.Pass, Domain: "secret.example"}, {Result: authres.TempError}},
 			DMARC: dmarc.Evaluation{Result: authres.Pass, Domain: "secret.example"},
+			SMIME: smime.Verification{Result: authres.Neutral, State: smime.Unsupported, Flags: []string{"preamble", smime.FlagDisputed}},
 		},
 		Decision:  rules.Decision{Disposition: rules.Deliver, Trust: rules.Authenticated, Rules: []rules.Match{{ID: "r", Enforced: true}, {ID: "s"}}},
 		Removed:   make([]headers.Removal, 3),
@@ -87,6 +89,9 @@ func TestObserve(t *testing.T) {
 		`assay_tls_messages_total{version="TLSv1.3"} 3`,
 		`assay_tls_messages_total{version="other"} 1`,
 		`assay_removed_fields_total 12`,
+		`assay_smime_results_total{state="unsupported"} 3`,
+		`assay_smime_disputed_total 3`,
+		`assay_rule_eval_seconds_count 4`,
 		`assay_panics_total 3`,
 		`assay_message_seconds_count 4`,
 		`assay_connections 1`,
