@@ -267,7 +267,11 @@ func (s *htmlScan) mail(name string, text []byte) (htmlReport, []byte, error) {
 	all := html.Result{Findings: found.Findings, Links: found.Links}
 	for _, remedy := range found.Remedies {
 		edit, taken, ok := remedy.Edit(s.level)
-		if !ok || m.Editable(edit.Part) != nil {
+		if !ok {
+			continue
+		}
+		if err := m.Editable(edit.Part); err != nil {
+			fmt.Fprintf(s.app.err, "assay: %s: part %s cannot be made safe in its place, a daemon would hold the mail\n", name, remedy.Section)
 			continue
 		}
 		edits, all.Taken, all.Changed = append(edits, edit), append(all.Taken, taken...), true

@@ -138,8 +138,14 @@ func (a *Amendment) changed(what string) {
 	}
 }
 
+// errOtherReading is why a message is held whose HTML is nowhere in the tree of parts.
+var errOtherReading = errors.New("some mail programs see active HTML in it that others do not")
+
 // withhold turns the decision into quarantine, unless it is stricter, because part of what a rule asked for cannot be done.
 func (o *Outcome) withhold(section string, err error) {
+	if errors.Is(err, message.ErrForeignPart) { // a scanner's way to say that no edit of the message as we read it helps
+		err = errOtherReading
+	}
 	o.Amendment.Kept = append(o.Amendment.Kept, Kept{section, err.Error()})
 	if o.Decision.Disposition.Strictness() < rules.Quarantine.Strictness() {
 		o.Decision.Disposition = rules.Quarantine

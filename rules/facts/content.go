@@ -234,13 +234,14 @@ func (f *Facts) html() HTML {
 	return out
 }
 
-// isActive reports whether a kind of finding is about what acts on its own. What is only loaded does not, and what readers
-// merely take differently does not.
+// isActive reports whether a kind of finding is about what acts on its own, or about HTML that could not be looked at well enough
+// to say that nothing in it does. What is only loaded does not, and what readers merely take differently does not.
 func isActive(kind scan.Kind) bool {
 	switch kind {
 	case scanhtml.KindScript, scanhtml.KindHandler, scanhtml.KindForm, scanhtml.KindFrame, scanhtml.KindObject, scanhtml.KindMedia,
 		scanhtml.KindRefresh, scanhtml.KindMeta, scanhtml.KindBase, scanhtml.KindLinkHint, scanhtml.KindURL, scanhtml.KindCSS,
-		scanhtml.KindSVG, scanhtml.KindComment, scanhtml.KindAMP:
+		scanhtml.KindSVG, scanhtml.KindComment, scanhtml.KindAMP, scanhtml.KindTemplate, scanhtml.KindHidden, scanhtml.KindFallback,
+		scanhtml.KindLimit:
 		return true
 	}
 	return false
