@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"assay/rules/suggest"
 	"fmt"
 	"regexp"
 	"slices"
@@ -169,7 +170,7 @@ func (d *diagnosis) undeclared(e ast.Expr, m []string) string {
 		return d.unknownField(name, rest)
 	case e != nil && d.compared(e):
 		return fmt.Sprintf("there is no fact or macro %q; if it is a text, put it in quotes: %q", clip(name), clip(name))
-	case suggest(name, d.names()) != "":
+	case suggest.Closest(name, d.names()) != "":
 		return fmt.Sprintf("there is no fact or macro %q%s", clip(name), didYouMean(name, d.names()))
 	case strings.Contains(home, "[]"):
 		list, field, _ := strings.Cut(home, "[].")
@@ -288,7 +289,7 @@ func (d *diagnosis) noFields(e ast.Expr, m []string) string {
 		return fmt.Sprintf("%s is %s and has no fields, so .%s does not fit", unparse(operand, d.parsed), typeWord(m[1]), field)
 	}
 	if names := d.catalog.children[path+"[]"]; len(names) > 0 && !slices.Contains(names, field) {
-		if s := suggest(field, names); s != "" {
+		if s := suggest.Closest(field, names); s != "" {
 			field = s
 		}
 	}

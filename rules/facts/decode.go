@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"assay/rules/suggest"
 	"fmt"
 	"reflect"
 	"slices"
@@ -111,7 +112,7 @@ func (d *decoder) fields(v reflect.Value, node *yaml.Node, name string) {
 		field, ok := fieldNamed(v, key.Value)
 		switch {
 		case !ok:
-			d.problem(key, closest(key.Value, names(v.Type())), "unknown fact %q", join(name, key.Value))
+			d.problem(key, suggest.Closest(key.Value, names(v.Type())), "unknown fact %q", join(name, key.Value))
 			continue
 		case seen[key.Value]:
 			d.problem(key, "", "%s is stated twice", join(name, key.Value))
@@ -213,7 +214,7 @@ func (d *decoder) scalar(v reflect.Value, node *yaml.Node, name string, values [
 		return
 	}
 	if v.Kind() == reflect.String && values != nil && !slices.Contains(values, v.String()) {
-		d.problem(node, closest(v.String(), values), "%s cannot be %q; it is one of %s", name, v.String(), quoted(values))
+		d.problem(node, suggest.Closest(v.String(), values), "%s cannot be %q; it is one of %s", name, v.String(), quoted(values))
 	}
 }
 
@@ -302,35 +303,4 @@ func names(t reflect.Type) []string {
 		out[i] = nameOf(t.Field(i))
 	}
 	return out
-}
-
-// closest returns the one of the candidates that name was probably meant to be, "" if none is near.
-func closest(name string, candidates []string) string {
-	best, least := "", 3 // two letters may differ, and not most of a short name
-	for _, c := range candidates {
-		if d := distance(cut(strings.ToLower(name), 40), c); d < least && 2*d <= len(c) {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance counts the octets that must be changed, added or removed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"assay/rules/suggest"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func TestEnvironmentProblems(t *testing.T) {
 	_, err := Parse("", nil, []string{
 		"ASSAY__RESOLVER__TIMEOUTT=5s", "ASSAY__LOG__LEVEL=loud", "ASSAY__LOG=x", "ASSAY__TRUST__NETWORKS=10.0.0.0/8,x",
 	})
-	const want = `environment: unknown variable "ASSAY__LOG"
+	const want = `environment: unknown variable "ASSAY__LOG" (did you mean "ASSAY__LOG__LEVEL"?)
 environment: ASSAY__LOG__LEVEL: log.level: "loud" is not one of debug, info, warn, error
 environment: unknown variable "ASSAY__RESOLVER__TIMEOUTT" (did you mean "ASSAY__RESOLVER__TIMEOUT"?)
 environment: ASSAY__TRUST__NETWORKS: trust.networks: "x" is not a network such as 192.0.2.0/24 or 2001:db8::/32`
@@ -260,7 +261,7 @@ func TestSuggest(t *testing.T) {
 		"mitler": "milter", "Milter": "milter", "socket-mode": "socket_mode", "mode": "", "xyz": "", "socket": "socket_mode",
 		strings.Repeat("m", 1000): "",
 	} {
-		if got := suggest(word, candidates); got != want {
+		if got := suggest.Closest(word, candidates); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}

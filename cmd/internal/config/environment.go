@@ -1,6 +1,7 @@
 package config
 
 import (
+	"assay/rules/suggest"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func didYouMeanVariable(path string, all []*key) string {
 	for i, k := range all {
 		paths[i] = k.path
 	}
-	s := suggest(path, paths)
+	s := suggest.Closest(path, paths)
 	if s == "" {
 		return ""
 	}

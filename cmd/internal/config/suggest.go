@@ -1,63 +1,6 @@
 package config
 
-import "strings"
-
-// suggest returns the candidate that word most likely stands for, "" if none is close.
-func suggest(word string, candidates []string) string {
-	const longest = 64 // nobody means a key with a word longer than this; it bounds the work
-	if len(word) > longest {
-		return ""
-	}
-	best, bestDistance := "", max(1, len(word)/3)+1
-	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
-	for _, c := range candidates {
-		if d := distance(word, strings.ToLower(c)); d < bestDistance {
-			best, bestDistance = c, d
-		}
-	}
-	if best != "" || len(word) < 4 {
-		return best
-	}
-	for _, c := range candidates { // the beginning of a longer word
-		if strings.HasPrefix(c, word) {
-			return c
-		}
-	}
-	return ""
-}
-
-// distance is the optimal string alignment distance: insertions, deletions, substitutions and transpositions of
-// neighbours count one each.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
-}
+import "assay/rules/suggest"
 
 // DidYouMean returns " (did you mean "x"?)", or nothing when no candidate is close.
-func DidYouMean(word string, candidates []string) string { return didYouMean(word, candidates) }
-
-// didYouMean is DidYouMean.
-func didYouMean(word string, candidates []string) string {
-	if s := suggest(word, candidates); s != "" {
-		return ` (did you mean "` + s + `"?)`
-	}
-	return ""
-}
+func DidYouMean(word string, candidates []string) string { return suggest.Question(word, candidates) }

@@ -117,7 +117,7 @@ func (n *node) hint(name string) string {
 	for i, c := range n.children {
 		names[i] = c.name
 	}
-	if hint := didYouMean(name, names); hint != "" {
+	if hint := DidYouMean(name, names); hint != "" {
 		return hint
 	}
 	if elsewhere := n.root.find(name); elsewhere != nil {

@@ -343,7 +343,7 @@ func choice[T ~string](words ...T) scalar[T] {
 			if len(names) == 1 {
 				return "", fmt.Errorf("is not %s, the only choice", names[0])
 			}
-			return "", fmt.Errorf("is not one of %s%s", strings.Join(names, ", "), didYouMean(text, names))
+			return "", fmt.Errorf("is not one of %s%s", strings.Join(names, ", "), DidYouMean(text, names))
 		},
 	}
 }
