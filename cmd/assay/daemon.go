@@ -32,7 +32,8 @@ func (d *daemon) startRules() error {
 	}
 	if result.Fallback {
 		d.logProblems(result.Problems.Err())
-		d.log.Error("the rule files cannot be used, the last good rules are in force", "rule_set", result.SHA)
+		d.log.Error("the rule files cannot be used, the last good rules are in force", "rule_set", result.SHA,
+			"reason", firstLine(d.rules.Status().Failed))
 	}
 	for _, p := range d.rules.Current().Warnings {
 		d.log.Warn("rules warning", "file", p.File, "line", p.Line, "warning", p.Message)

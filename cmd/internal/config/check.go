@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -72,6 +73,12 @@ func (r *reader) warn() {
 	if host, _, err := net.SplitHostPort(c.Listen.Metrics); err == nil && exposed(host) {
 		r.at("listen.metrics", "%s can be reached from other hosts, and metrics have no authentication", c.Listen.Metrics)
 	}
+	if !slices.Contains(c.Rules.Dirs, Shipped) && !slices.Contains(c.Rules.Dirs, VendorRules) {
+		r.at("rules.dirs", "leaves out the rules that come with Assay; the word %s stands for them", Shipped)
+	}
+	if s := c.Verify.SMIME; !s.PublicRoots && len(s.Roots) == 0 {
+		r.at("verify.smime.public_roots", "is false and verify.smime.roots is empty: no S/MIME signature can be trusted")
+	}
 	if c.Log.Privacy == PrivacyFull {
 		r.at("log.privacy", "full writes addresses of senders and recipients to the log")
 	}
@@ -101,6 +108,11 @@ func (l *Loaded) System() Problems {
 		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			r.at("rules.dirs", "there is no directory %s on this system", dir)
+		}
+	}
+	for path, dir := range map[string]string{"scan.templates": c.Scan.Templates, "verify.smime.harvest": c.Verify.SMIME.Harvest} {
+		if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
+			r.at(path, "there is no directory %s on this system", dir)
 		}
 	}
 	r.warnSeal()

@@ -269,7 +269,8 @@ func TestSuggest(t *testing.T) {
 
 // What is named but not there is a warning about this system, not about the file.
 func TestSystem(t *testing.T) {
-	loaded, err := Parse("t", []byte("format: 1\nlisten: {milter: 'unix:/no/such/directory/m.sock', socket_group: no-such-group}\nrules: {dirs: [shipped, /no/such/rules, /etc/assay/rules.d]}\n"), nil)
+	loaded, err := Parse("t", []byte("format: 1\nlisten: {milter: 'unix:/no/such/directory/m.sock', socket_group: no-such-group}\nrules: {dirs: [shipped, /no/such/rules, /etc/assay/rules.d]}\n"+
+		"scan: {templates: /no/such/texts}\nverify: {smime: {harvest: /no/such/harvest}}\n"), nil)
 	if err != nil || len(loaded.Warnings) > 0 {
 		t.Fatal(err, loaded.Warnings)
 	}
@@ -281,6 +282,8 @@ func TestSystem(t *testing.T) {
 		`2:18 listen.milter: there is no directory /no/such/directory on this system`,
 		`2:66 listen.socket_group: there is no group "no-such-group" on this system`,
 		`3:15 rules.dirs: there is no directory /no/such/rules on this system`,
+		`4:19 scan.templates: there is no directory /no/such/texts on this system`,
+		`5:27 verify.smime.harvest: there is no directory /no/such/harvest on this system`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -349,4 +352,23 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("got %s\nwant %s", again.Show(false), loaded.Show(false))
 		}
 	})
+}
+
+// What is allowed but probably not meant: rules without those of Assay, and S/MIME without anybody to trust.
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"format: 1\nrules: {dirs: [/etc/assay/rules.d]}\n", "rules.dirs: leaves out the rules that come with Assay"},
+		{"format: 1\nrules: {dirs: [/usr/share/assay/rules.d]}\n", ""},
+		{"format: 1\nverify: {smime: {public_roots: false}}\n", "verify.smime.public_roots: is false and verify.smime.roots is empty"},
+		{"format: 1\nverify: {smime: {public_roots: false, roots: [/etc/assay/ca.pem]}}\n", ""},
+	} {
+		loaded, err := Parse("t", []byte(tt.text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(loaded.Warnings)
+		if tt.want == "" && len(loaded.Warnings) > 0 || !strings.Contains(got, tt.want) {
+			t.Errorf("%q: got %s, want %q", tt.text, got, tt.want)
+		}
+	}
 }
