@@ -2,6 +2,7 @@ package headers
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -72,10 +73,10 @@ func Text(name, text string) string {
 	return encode(cutRunes(oneLine(text), maxSubject), len(name)+2)
 }
 
-// oneLine joins the words of s with single blanks and leaves out what is not shown.
+// oneLine joins the words of s with single blanks and leaves out what is not shown, and what turns the direction of writing.
 func oneLine(s string) string {
 	visible := strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0 || unicode.Is(unicode.Bidi_Control, r) {
 			return -1
 		}
 		return r

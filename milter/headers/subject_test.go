@@ -41,6 +41,7 @@ func TestNewTags(t *testing.T) {
 		{[]string{"[a]", "[b]"}, "[a] x", "[b]"},
 		{[]string{"[a]"}, "Re: [a] x", "[a]"},
 		{[]string{"[a\r\nb]\x00", ""}, "x", "[a b]"},
+		{[]string{"[\u202eb\u2066]"}, "x", "[b]"},
 	} {
 		if got := NewTags(tt.tags, tt.subject); got != tt.want {
 			t.Errorf("%q before %q: %q", tt.tags, tt.subject, got)
