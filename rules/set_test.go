@@ -294,7 +294,7 @@ func mapOf(v any) map[string]any {
 // best of several runs counts, for other work on the machine makes caches cold.
 func TestSpeed(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow (-short)")
 	}
 	load, decide := time.Hour, time.Hour
 	var s *Set

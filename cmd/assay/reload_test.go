@@ -51,7 +51,7 @@ func (s *service) base(t *testing.T) string {
 // message that began before them keeps all it needs.
 func TestReloadsEndOldGenerations(t *testing.T) {
 	if testing.Short() {
-		t.Skip("loads the rules fifty times")
+		t.Skip("loads the rules fifty times (-short)")
 	}
 	s := serve(t, "")
 	base := s.base(t)

@@ -177,7 +177,7 @@ func TestIDsAreStable(t *testing.T) {
 // runs it with -all.
 func TestEveryBranchIsTested(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a set is loaded and tested for every operand")
+		t.Skip("a set is loaded and tested for every operand (-short)")
 	}
 	names, err := fs.Glob(shipped.Files, "*.yaml")
 	if err != nil {

@@ -195,7 +195,7 @@ func cpuTime(t testing.TB) time.Duration {
 // slow and busy; what is quadratic takes minutes.
 func TestHostileInputIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("10 MB of everything")
+		t.Skip("10 MB of everything (-short)")
 	}
 	for name, fill := range pathological() {
 		t.Run(name, func(t *testing.T) {

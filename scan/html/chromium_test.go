@@ -152,7 +152,7 @@ func TestChromiumSees(t *testing.T) {
 // TestChromiumVectors shows the foreign vectors after cleaning: a sample of them, or all with ASSAY_CHROMIUM_ALL=1.
 func TestChromiumVectors(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a browser")
+		t.Skip("starts a browser (-short)")
 	}
 	var cases []hostileCase
 	all := hostile(t)

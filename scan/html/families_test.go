@@ -160,7 +160,7 @@ func TestFamiliesAreMadeSafe(t *testing.T) {
 // context.
 func TestChromiumFamilies(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a browser")
+		t.Skip("starts a browser (-short)")
 	}
 	cases := familyCases()
 	if os.Getenv("ASSAY_CHROMIUM_ALL") == "" {

@@ -69,7 +69,7 @@ func flipBase64(s string) string {
 // accepted there passes here.
 func TestOpenSSL(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs openssl(1) some hundred times")
+		t.Skip("runs openssl(1) some hundred times (-short)")
 	}
 	l := newLab(t)
 	l.signer("p384", newEC(t, elliptic.P384()), "alice@example.com")
