@@ -138,6 +138,49 @@ func TestAmbiguous(t *testing.T) {
 	}
 }
 
+// TestHeaderDoubts gives readers a choice of what the header of the message is. What is only unusual does no harm.
+func TestHeaderDoubts(t *testing.T) {
+	l := newLab(t)
+	det, opq := detached(aliceHead, text, l.sign("alice", text)), opaque(aliceHead, l.signOpaque("alice", text))
+	long := strings.Repeat("a", 1200)
+	for name, c := range map[string]struct {
+		field string
+		state State
+		words string
+	}{
+		"bare CR":              {"X-A: b\rContent-Type: text/html\r\n", Malformed, "CR without LF"},
+		"CR CR LF":             {"X-A: b\r\r\n", Malformed, "CR without LF"},
+		"line of blanks":       {"X-A: b\r\n \r\n", Malformed, "nothing but blanks"},
+		"line of a tab":        {"X-A: b\r\n\t\r\n c\r\n", Malformed, "nothing but blanks"},
+		"NUL":                  {"X-A: b\x00\r\n", Malformed, "NUL"},
+		"blank before colon":   {"X-A : b\r\n", Malformed, "name"},
+		"blank in the name":    {"X A: b\r\n", Unsigned, ""},        // the header ends there
+		"8-bit in the name":    {"X-\xc3\xa4: b\r\n", Unsigned, ""}, // the header ends there
+		"folded MIME field":    {"X-A: b\r\n Content-Type: text/html\r\n", Malformed, "readers do not agree"},
+		"no field":             {"hello\r\n", Unsigned, ""}, // the header ends there
+		"folded":               {"X-A: b\r\n c\r\n\td\r\n", Verified, ""},
+		"empty":                {"X-A:\r\n", Verified, ""},
+		"empty first line":     {"X-A:\r\n b\r\n", Verified, ""},
+		"blanks at the end":    {"X-A: b \r\n c \t\r\n", Verified, ""},
+		"8-bit text":           {"X-A: \xe4 \xc3\xa4\r\n", Verified, ""},
+		"long line":            {"X-A: " + long + "\r\n", Verified, ""},
+		"field twice":          {"Subject: test\r\nDate: a\r\nDate: b\r\n", Verified, ""},
+		"folded names of MIME": {"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=s; h=From:Subject:\r\n\tContent-Type:Content-Transfer-Encoding:To; bh=YQ==;\r\n\tb=YQ==\r\n", Verified, ""},
+	} {
+		for _, raw := range [][]byte{det, opq} {
+			got := l.verify(as(t, raw, "Subject: test\r\n", "Subject: test\r\n"+c.field))
+			checkSound(t, name, got)
+			if got.State != c.state || !strings.Contains(got.Reason, c.words) || got.Whole != (c.state == Verified) {
+				t.Errorf("%s: %s %q %v", name, got.State, got.Reason, got.Flags)
+			}
+		}
+	}
+	in := []byte(aliceHead + "X-A: b\r\n \r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n" + evil + "\r\n--m\r\n" + entityOpaque(l.signOpaque("alice", text)) + "\r\n--m--\r\n")
+	if got := l.verify(in); got.Result == authres.Pass || got.Whole {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestCoverage verifies that what is signed in part is never signed as a whole.
 func TestCoverage(t *testing.T) {
 	l := newLab(t)

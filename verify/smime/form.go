@@ -55,6 +55,33 @@ func ambiguity(m *message.Message, p *message.Part) string {
 	return ""
 }
 
+// headerDoubt returns why readers may not agree on the fields of the message itself, which nobody signed, "" if they do. A
+// field that only some readers see can give the whole body another type, or name another author.
+func headerDoubt(m *message.Message) string {
+	for _, d := range m.Defects {
+		if d.Section != "" {
+			continue
+		}
+		switch d.Code {
+		case message.HeaderBareCR:
+			return "the header has CR without LF: readers do not agree on its fields"
+		case message.HeaderFoldBlank:
+			return "the header has a line of nothing but blanks: readers do not agree on where it ends"
+		case message.HeaderNUL:
+			return "the header has NUL: readers do not agree on its fields"
+		case message.HeaderNoColon, message.HeaderLeadingBlank, message.HeaderFoldInvalid:
+			return "the header has a line that is no field: readers do not agree on where it ends"
+		case message.HeaderNameBlank, message.HeaderNameInvalid:
+			return "the header has a field whose name is not well-formed: readers do not agree on its fields"
+		case message.HeaderFoldMIME:
+			return "the header has a folded line that looks like a field of its own: readers do not agree on its fields"
+		case message.LimitFields, message.LimitHeader:
+			return "the header is too large to be checked"
+		}
+	}
+	return ""
+}
+
 // malformedForm returns what is wrong with a multipart/signed (RFC 1847 Section 2.1), "" if nothing is.
 func malformedForm(m *message.Message, p *message.Part) string {
 	if why := ambiguity(m, p); why != "" {

@@ -84,6 +84,10 @@ func (r *run) check(p place) *object {
 	if o.partial != "" {
 		o.decide(Partial, o.partial)
 	}
+	if why := headerDoubt(r.m); why != "" && o.state == "" {
+		o.whole = false
+		o.decide(Malformed, why)
+	}
 	o.decide(Verified, o.note)
 	return o
 }
