@@ -181,6 +181,34 @@ func TestHeaderDoubts(t *testing.T) {
 	}
 }
 
+// TestAddressInName has another address where readers look for the name of the author.
+func TestAddressInName(t *testing.T) {
+	l := newLab(t)
+	sig := l.sign("eve", text)
+	for from, flagged := range map[string]bool{
+		"eve@example.com (alice@example.com)":                     true,
+		"eve@example.com(<alice@example.com>)":                    true,
+		"eve@example.com (Alice (alice@example.com))":             true,
+		"eve@example.com (alice\\@example.com)":                   true,
+		"eve@example.com (=?us-ascii?q?alice=40example.com?=)":    true,
+		"Eve (alice@example.com) <eve@example.com>":               true,
+		"(alice@example.com) <eve@example.com>":                   true,
+		"eve@example.com\r\n (alice@example.com)":                 true,
+		"\"alice@example.com\" <eve@example.com>":                 true,
+		"eve@example.com":                                         false,
+		"eve@example.com (Eve)":                                   false,
+		"eve@example.com (EVE@example.com)":                       false,
+		"Eve (Sales @ Example) <eve@example.com>":                 false,
+		"\"Eve (Sales)\" <eve@example.com> (no \"address\" here)": false,
+		"eve@example.com (\\) (eve@example.com) \\()":             false,
+	} {
+		got := l.verify(detached("From: "+from+"\r\nMIME-Version: 1.0\r\n", text, sig))
+		if got.State != Verified || slices.Contains(got.Flags, FlagAddressName) != flagged {
+			t.Errorf("%s: %s %q %v", from, got.State, got.Reason, got.Flags)
+		}
+	}
+}
+
 // TestCoverage verifies that what is signed in part is never signed as a whole.
 func TestCoverage(t *testing.T) {
 	l := newLab(t)

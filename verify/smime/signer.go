@@ -228,7 +228,7 @@ func (j *judgement) author() {
 	if boxes[at].Source == pki.FromSubject {
 		j.object.flags = addFlag(j.object.flags, FlagSubjectMail)
 	}
-	if namesAnother(from) {
+	if namesAnother(from.Name, from) || namesAnother(comments(j.m.Header), from) {
 		j.object.flags = addFlag(j.object.flags, FlagAddressName)
 	}
 }
@@ -270,13 +270,44 @@ func noAuthor(a message.Author, signer string) string {
 // address formats a mailbox.
 func address(m message.Mailbox) string { return m.Local + "@" + m.Domain }
 
-// namesAnother reports whether the display name has an address that is not the mailbox: many readers show the name only.
-func namesAnother(m message.Mailbox) bool {
+// namesAnother reports whether text has an address that is not the mailbox: many readers show only the display name, or
+// the comment where there is none.
+func namesAnother(text string, m message.Mailbox) bool {
 	own := strings.ToLower(address(m))
-	for word := range strings.FieldsFuncSeq(m.Name, func(r rune) bool { return r <= ' ' || strings.ContainsRune("<>()[],;:\"'\u00a0", r) }) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r <= ' ' || strings.ContainsRune("<>()[],;:\"'\u00a0", r) }) {
 		if at := strings.IndexAny(word, "@\uff20\ufe6b"); at > 0 && at < len(word)-1 && strings.Trim(strings.ToLower(word), ".") != own {
 			return true
 		}
 	}
 	return false
+}
+
+// comments returns what stands in comments of From (RFC 5322 Section 3.2.2), decoded.
+func comments(h message.Header) string {
+	text := []byte("From: ")
+	for f := range h.All("From") {
+		depth, quoted, escaped := 0, false, false
+		for _, c := range f.Value() {
+			switch {
+			case escaped:
+				escaped = false
+			case c == '\\':
+				escaped = true
+				continue
+			case c == '"' && depth == 0:
+				quoted = !quoted
+			case c == '(' && !quoted:
+				depth++
+				c = ' '
+			case c == ')' && depth > 0:
+				depth--
+				c = ' '
+			}
+			if depth > 0 && c != '\r' && c != '\n' {
+				text = append(text, c)
+			}
+		}
+		text = append(text, ' ')
+	}
+	return message.Field{Name: "From", Raw: append(text, '\r', '\n')}.Text()
 }
