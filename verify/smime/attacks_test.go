@@ -235,6 +235,7 @@ func TestCoverage(t *testing.T) {
 		{"one good, one broken", in(det, entityDetached(evil, sig, "b2")), Altered, FlagMoreObjects, ""},
 		{"by another", in(evil, entityDetached(text, l.sign("eve", text), "b1")), WrongSender, "", ""},
 		{"attached", in(evil, attached+aliceHead+det), Partial, "", "attached message"},
+		{"attached alone", []byte(aliceHead + attached + aliceHead + det), Partial, "", "the attached message in part 1 carries"},
 		{"attached and broken", in(evil, attached+aliceHead+broken), Partial, "", "attached message"},
 		{"attached, by another", in(evil, attached+aliceHead+entityDetached(text, l.sign("eve", text), "b1")), Partial, "", "attached message"},
 		{"attached garbage", in(evil, attached+aliceHead+strings.Replace(entityOpaque([]byte("hello")), "smime-type=signed-data; ", "", 1)), Unsigned, "", ""},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"assay/verify/message"
 	"assay/verify/smime/cms"
@@ -53,7 +54,7 @@ func (o *object) decideFor(i, signers int, s State, reason string) {
 // isPartial says that the object is only a part of the message. What is wrong with somebody else's mail that was attached
 // is no fault of this one.
 func (o *object) isPartial() {
-	where := "part " + o.part.Section
+	where := "part " + strings.TrimSuffix(o.part.Section, ".TEXT")
 	switch {
 	case o.isSigned && o.attached:
 		o.state, o.reason = Partial, "only the attached message in "+where+" carries a signature"
