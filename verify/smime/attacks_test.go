@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -73,9 +74,9 @@ func TestContents(t *testing.T) {
 }
 
 // two has the signatures of two people in one object.
-func (l *lab) two(first, second string) []byte {
+func (l *lab) two(first, second string, options ...string) []byte {
 	l.t.Helper()
-	l.write("first", l.sign(first, text))
+	l.write("first", l.sign(first, text, options...))
 	l.run("cms", "-binary", "-resign", "-inform", "DER", "-in", "first", "-content", "text", "-certfile", "middle.crt",
 		"-signer", second+".crt", "-inkey", second+".key", "-outform", "DER", "-out", "both")
 	return l.read("both")
@@ -205,6 +206,47 @@ func TestAddressInName(t *testing.T) {
 		got := l.verify(detached("From: "+from+"\r\nMIME-Version: 1.0\r\n", text, sig))
 		if got.State != Verified || slices.Contains(got.Flags, FlagAddressName) != flagged {
 			t.Errorf("%s: %s %q %v", from, got.State, got.Reason, got.Flags)
+		}
+	}
+}
+
+// TestSameSigner judges a certificate once, however many signers have it, and says the same of all of them.
+func TestSameSigner(t *testing.T) {
+	l := newLab(t)
+	l.custom("late", newEC(t, elliptic.P256()), func(c *x509.Certificate) {
+		c.EmailAddresses, c.NotAfter = []string{"alice@example.com"}, l.at.Add(-time.Second)
+	})
+	for _, c := range []struct {
+		first, second string
+		state         State
+		paths         int
+	}{
+		{"alice", "alice", Verified, 1},
+		{"alice", "eve", WrongSender, 2},
+		{"late", "late", Untrusted, 1},
+	} {
+		var options []string
+		if c.paths == 1 {
+			options = []string{"-nocerts"} // the second one brings the certificate
+		}
+		got := l.verify(detached(aliceHead, text, l.two(c.first, c.second, options...)))
+		checkSound(t, c.first, got)
+		paths := 0
+		for _, step := range got.Steps {
+			if strings.Contains(step, ": path ") {
+				paths++
+			}
+		}
+		if got.State != c.state || paths != c.paths || len(got.Signers) != 2 {
+			t.Fatalf("%s and %s: %s %q, %d paths, %v", c.first, c.second, got.State, got.Reason, paths, got.Steps)
+		}
+		if c.paths > 1 {
+			continue
+		}
+		one, two := got.Signers[0], got.Signers[1]
+		one.SigningTime, two.SigningTime = time.Time{}, time.Time{}
+		if !reflect.DeepEqual(one, two) || (one.Reason == "") != (c.state == Verified) || one.Trust == "" || len(one.Path) == 0 {
+			t.Errorf("%s: %+v\n%+v", c.first, one, two)
 		}
 	}
 }

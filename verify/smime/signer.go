@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,10 +40,16 @@ func newSigner(res cms.SignerResult) Signer {
 
 // judge finds out what the certificates of intact signers are worth, and whose they are.
 func (r *run) judge(o *object) {
+	paths := make([]certainty, len(o.signers))
 	for i := range o.signers {
 		s := &o.signers[i]
 		j := judgement{run: r, object: o, signer: s, result: o.results[i], n: i}
-		j.path()
+		if k := slices.IndexFunc(o.signers[:i], func(other Signer) bool { return other.Certificate.Equal(s.Certificate) }); k >= 0 {
+			j.same(k, paths[k])
+		} else {
+			j.path()
+		}
+		paths[i] = certainty{trust: j.trust, reason: s.Reason}
 		j.strength()
 		j.time()
 		j.author()
@@ -58,6 +65,25 @@ type judgement struct {
 	result cms.SignerResult
 	n      int
 	trust  pki.Trust
+}
+
+// A certainty is what the path of a certificate came to.
+type certainty struct {
+	trust  pki.Trust
+	reason string // why it is not good, "" if it is
+}
+
+// same takes over what is known about the certificate of signer k, which is this one's too: whoever repeats a signer must
+// not be able to have the path looked for, and the lists of revoked certificates read, each time. What it means for the
+// object was decided with signer k.
+func (j *judgement) same(k int, known certainty) {
+	s, other := j.signer, &j.object.signers[k]
+	s.Trust, s.Path, s.Root = other.Trust, slices.Clone(other.Path), other.Root
+	s.Level, s.Generation, s.Qualified = other.Level, other.Generation, other.Qualified
+	s.Name, s.Organization = other.Name, other.Organization
+	s.Revocation, s.RevokedAt = other.Revocation, other.RevokedAt
+	j.trust, s.Reason = known.trust, known.reason
+	j.step("signer %d: the certificate is that of signer %d", j.n+1, k+1)
 }
 
 // decide notes what is not good about the signer.
