@@ -49,6 +49,9 @@ func ambiguity(m *message.Message, p *message.Part) string {
 			comment = true
 		}
 	}
+	if comment && hidesType(p) {
+		return "the Content-Type has a comment that readers do not agree on"
+	}
 	if p.MediaType == "multipart/signed" {
 		return boundaryDoubts(p, folded, comment)
 	}
@@ -80,6 +83,18 @@ func headerDoubt(m *message.Message) string {
 		}
 	}
 	return ""
+}
+
+// hidesType reports whether a comment stands before the end of the media type: readers that know no comments take another
+// type from it, or none.
+func hidesType(p *message.Part) bool {
+	for f := range p.Header.All("Content-Type") {
+		mediaType, _, _ := strings.Cut(string(f.Value()), ";")
+		if before, _, found := strings.Cut(mediaType, "("); found && !strings.EqualFold(strings.TrimSpace(before), p.MediaType) {
+			return true
+		}
+	}
+	return false
 }
 
 // malformedForm returns what is wrong with a multipart/signed (RFC 1847 Section 2.1), "" if nothing is.
