@@ -6,6 +6,7 @@ const (
 	FlagEpilogue      = "epilogue"                  // text behind the signed part
 	FlagBoundary      = "odd-boundary"              // lines that readers who do not keep to the letter take for delimiters
 	FlagContentType   = "odd-content-type"          // comments, repetitions or blanks in Content-Type
+	FlagEncoding      = "odd-encoding"              // the base64 of the signature has what is no base64
 	FlagBareLF        = "bare-lf"                   // the signature fits the text with its line ends corrected
 	FlagOldSignature  = "old-signature"             // signed more than 30 days before receipt
 	FlagNoSigningTime = "no-signing-time"           // the signer does not say when

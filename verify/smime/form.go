@@ -181,6 +181,16 @@ func oddities(m *message.Message, p *message.Part) []string {
 	return flags
 }
 
+// encodingOddities is a flag for text that nobody signed and that decoders pass over, in the part with the CMS object.
+func encodingOddities(m *message.Message, p *message.Part) []string {
+	for _, d := range m.Defects {
+		if d.Section == p.Section && (d.Code == message.Base64Junk || d.Code == message.Base64Padding) {
+			return []string{FlagEncoding}
+		}
+	}
+	return nil
+}
+
 // addFlag adds a flag that is not there yet.
 func addFlag(flags []string, names ...string) []string {
 	for _, name := range names {

@@ -126,6 +126,7 @@ func (r *run) open(o *object) bool {
 		return false
 	}
 	o.parsed = parsed
+	o.flags = addFlag(o.flags, encodingOddities(o.m, part)...)
 	r.layer(o.section(), string(parsed.Kind), parsed.Detail)
 	return r.classify(o)
 }
