@@ -73,9 +73,6 @@ func (r *reader) warn() {
 	if host, _, err := net.SplitHostPort(c.Listen.Metrics); err == nil && exposed(host) {
 		r.at("listen.metrics", "%s can be reached from other hosts, and metrics have no authentication", c.Listen.Metrics)
 	}
-	if !slices.Contains(c.Rules.Dirs, Shipped) && !slices.Contains(c.Rules.Dirs, VendorRules) {
-		r.at("rules.dirs", "leaves out the rules that come with Assay; the word %s stands for them", Shipped)
-	}
 	if s := c.Verify.SMIME; !s.PublicRoots && len(s.Roots) == 0 {
 		r.at("verify.smime.public_roots", "is false and verify.smime.roots is empty: no S/MIME signature can be trusted")
 	}
@@ -101,6 +98,9 @@ func (l *Loaded) System() Problems {
 		if info, err := os.Stat(filepath.Dir(a.Address)); err != nil || !info.IsDir() {
 			r.at("listen.milter", "there is no directory %s on this system", filepath.Dir(a.Address))
 		}
+	}
+	if !slices.Contains(c.Rules.Dirs, Shipped) && !slices.Contains(c.Rules.Dirs, VendorRules) {
+		r.at("rules.dirs", "leaves out the rules that come with Assay; the word %s stands for them", Shipped)
 	}
 	for _, dir := range c.Rules.Dirs {
 		if dir == Shipped || dir == VendorRules || dir == LocalRules {

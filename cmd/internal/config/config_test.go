@@ -366,8 +366,8 @@ func TestWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := fmt.Sprint(loaded.Warnings)
-		if tt.want == "" && len(loaded.Warnings) > 0 || !strings.Contains(got, tt.want) {
+		got := fmt.Sprint(append(loaded.Warnings, loaded.System()...))
+		if tt.want == "" && len(append(loaded.Warnings, loaded.System()...)) > 0 || !strings.Contains(got, tt.want) {
 			t.Errorf("%q: got %s, want %q", tt.text, got, tt.want)
 		}
 	}
