@@ -87,7 +87,8 @@ func TestServeNeedsTheSealingKey(t *testing.T) {
 		"config check --strict": {exitUsage, "verify.arc.seal.key_file: open /no/such/key.pem: no such file or directory"},
 	} {
 		var stderr bytes.Buffer
-		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr, now: time.Now}
+		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr, now: time.Now,
+			environ: []string{"ASSAY__RULES__STATE=" + t.TempDir(), "ASSAY__LISTEN__CONTROL="}}
 		if code := a.run(context.Background(), append(strings.Fields(command), "--config", config)); code != want.code || !strings.Contains(stderr.String(), want.text) {
 			t.Errorf("%s: exit code %d, %s", command, code, &stderr)
 		}

@@ -366,6 +366,7 @@ func TestServeCannotListen(t *testing.T) {
 			environ = environ[:1]
 			environ = append(environ, tt.environ)
 		}
+		environ = append(environ, "ASSAY__RULES__STATE="+t.TempDir(), "ASSAY__LISTEN__CONTROL=")
 		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr, now: time.Now, environ: environ}
 		if code := a.run(context.Background(), []string{"serve"}); code != exitFailed || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("%s: exit code %d, %s", tt.environ, code, &stderr)
