@@ -105,7 +105,7 @@ demo)
     install postfix ca-certificates python3 python3-dkim
     ;;
 test)
-    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core
     unpack_sendmail
     ;;
 *)
