@@ -28,7 +28,7 @@ const (
 	NotYetValid Trust = "not-yet-valid" // likewise
 	Constrained Trust = "constrained"   // a name constraint, a policy or another rule of the path forbids it
 	NotForMail  Trust = "not-for-mail"  // key usage or extended key usage do not allow it
-	Unsupported Trust = "unsupported"   // an algorithm or a critical extension that is not implemented
+	Unsupported Trust = "unsupported"   // an algorithm or a critical extension that is not known here
 	UnknownRoot Trust = "unknown-root"
 	Incomplete  Trust = "incomplete" // the certificate of an issuer is missing
 	SelfSigned  Trust = "self-signed"
