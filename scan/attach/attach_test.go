@@ -1,6 +1,7 @@
 package attach_test
 
 import (
+	"assay/verify/vectors"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -313,7 +314,7 @@ func TestInspectors(t *testing.T) {
 
 // The names of the MIME samples are found, tricks and all.
 func TestNameSamples(t *testing.T) {
-	root := vectors(t, "scan/mime")
+	root := vectors.Path(t, "scan/mime")
 	for file, want := range map[string]string{
 		"own-name-nul.eml": "", "own-name-rlo.eml": string(scan.RightToLeft), "own-name-trailing-dot-space.eml": string(scan.HiddenExtension),
 		"own-name-encoded-word.eml": "", "own-rfc2231-name.eml": "", "own-enc-zip.eml": string(scan.Archive),

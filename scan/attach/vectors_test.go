@@ -1,6 +1,7 @@
 package attach_test
 
 import (
+	"assay/verify/vectors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,26 +11,6 @@ import (
 	"assay/scan"
 	"assay/scan/attach"
 )
-
-// vectors returns the folder of samples of other projects, which are no part of this tree. A test that does not find it is
-// skipped, unless $ASSAY_VECTORS says that it has to be there.
-func vectors(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("ASSAY_VECTORS")
-	named := root != ""
-	if !named {
-		root = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	path := filepath.Join(root, name)
-	switch _, err := os.Stat(path); {
-	case err == nil:
-	case named:
-		t.Fatal(err)
-	default:
-		t.Skipf("NOT RUN: no foreign test vectors at %s (set ASSAY_VECTORS)", path)
-	}
-	return path
-}
 
 // head returns the window of a file.
 func head(t testing.TB, path string) []byte {
@@ -58,7 +39,7 @@ func TestSamples(t *testing.T) {
 		".iqy", ".one", ".onepkg", ".url", ".appinstaller", ".chm", ".desktop", ".jar", ".jnlp", ".library-ms", ".lnk", ".msi", ".rdp", ".scf",
 		".scr", ".search-ms", ".slk", ".vbs", ".wsf", ".xll", ".exe",
 	}
-	root := vectors(t, "scan/samples")
+	root := vectors.Path(t, "scan/samples")
 	tested := 0
 	for _, folder := range []string{"active", "7z", "odf", "office", "other", "pdf", "rar", "smime"} {
 		files, err := filepath.Glob(filepath.Join(root, folder, "*"))

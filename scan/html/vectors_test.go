@@ -1,6 +1,7 @@
 package html
 
 import (
+	"assay/verify/vectors"
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
@@ -21,30 +22,10 @@ type vector struct {
 	src  []byte
 }
 
-// vectorPath returns a path of the foreign test vectors, which are no part of this tree. They are at $ASSAY_VECTORS, where
-// everything that is asked for has to be, or else in ../shared/vectors beside this tree.
-func vectorPath(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("ASSAY_VECTORS")
-	named := root != ""
-	if !named {
-		root = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	path := filepath.Join(root, name)
-	switch _, err := os.Stat(path); {
-	case err == nil:
-	case named:
-		t.Fatal(err)
-	default:
-		t.Skipf("NOT RUN: no foreign test vectors at %s (set ASSAY_VECTORS)", path)
-	}
-	return path
-}
-
 // hostile returns all hostile documents.
 func hostile(t testing.TB) []vector {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/html"), "*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "scan/html"), "*.jsonl"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no vectors: %v", err)
 	}
@@ -79,7 +60,7 @@ func hostile(t testing.TB) []vector {
 // newsletters returns the documents that have to stay as they are.
 func newsletters(t testing.TB) map[string][]byte {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/newsletters"), "*.html"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "scan/newsletters"), "*.html"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no newsletters: %v", err)
 	}
@@ -125,7 +106,7 @@ func TestNewslettersStayAsTheyAre(t *testing.T) {
 
 // TestMailsAreMadeSafe scans whole mails, and reads what the edits of HTML bodies put in.
 func TestMailsAreMadeSafe(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/mime-corpus"), "*.eml"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "scan/mime-corpus"), "*.eml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no mails: %v", err)
 	}

@@ -1,6 +1,7 @@
 package reading
 
 import (
+	"assay/verify/vectors"
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
@@ -319,7 +320,7 @@ func TestUnpackRTF(t *testing.T) {
 
 func TestVectorsTNEF(t *testing.T) {
 	for name, want := range map[string]string{"winmail-eicar.dat": "eicar.com", "winmail-enczip.dat": ".zip"} {
-		data, err := os.ReadFile(vectorPath(t, "scan/samples/other/"+name))
+		data, err := os.ReadFile(vectors.Path(t, "scan/samples/other/"+name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package reading
 
 import (
+	"assay/verify/vectors"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -177,7 +178,7 @@ func TestScannerWithoutTime(t *testing.T) {
 // In every mail of the vectors in which a mail program would show the file, a reading has it. What lies in archives and
 // documents is for those who open them.
 func TestVectorsEICAR(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/mime"), "*.eml"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "scan/mime"), "*.eml"))
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d mails, %v", len(files), err)
 	}
@@ -202,7 +203,7 @@ func TestVectorsEICAR(t *testing.T) {
 
 // Of ordinary mail little is read twice, and nothing is called hidden.
 func TestVectorsOrdinaryMail(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(vectorPath(t, "scan/mime-corpus"), "*"))
+	files, err := filepath.Glob(filepath.Join(vectors.Path(t, "scan/mime-corpus"), "*"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d mails, %v", len(files), err)
 	}

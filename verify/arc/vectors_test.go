@@ -13,7 +13,7 @@ import (
 
 	"assay/verify/authres"
 	"assay/verify/dns"
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 	"assay/verify/message"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // TestDoctestsRead runs the doctests of python3-authres that parse a field: every statement about the parsed field is

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"assay/verify/authres"
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // mailDKIMZone reads the FAKE_DNS.dat of Mail::DKIM.

@@ -11,7 +11,7 @@ import (
 	"assay/verify/authres"
 	"assay/verify/dkim"
 	"assay/verify/dns"
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 	"assay/verify/spf"
 )
 

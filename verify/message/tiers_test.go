@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // Every code has a line of documentation and a tier, once, and the documentation has no other codes.

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // mails returns the files below the vectors that are mails, one per file.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"assay/verify/authres"
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 	"assay/verify/message"
 	"assay/verify/smime/pki"
 )

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"assay/verify/authres"
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // A suiteCase is one test of the RFC 7208 test suite, with the zone of its document.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 func unhex(t testing.TB, text string) []byte {

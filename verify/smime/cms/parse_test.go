@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // TestParse verifies the fields of a SignedData.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // read returns the octets of a file, which may be PEM or base64.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 )
 
 // load reads the certificate in a file.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"assay/verify/internal/vectors"
+	"assay/verify/vectors"
 	"assay/verify/smime/pki"
 )
 
