@@ -13,8 +13,8 @@ import (
 
 	"assay/verify/authres"
 	"assay/verify/dns"
-	"assay/verify/vectors"
 	"assay/verify/message"
+	"assay/verify/vectors"
 )
 
 // records is a resolver that knows some TXT records.

@@ -11,8 +11,8 @@ import (
 	"assay/verify/authres"
 	"assay/verify/dkim"
 	"assay/verify/dns"
-	"assay/verify/vectors"
 	"assay/verify/spf"
+	"assay/verify/vectors"
 )
 
 // load reads a JSON file of the external test vectors, and skips the test where they are not installed.

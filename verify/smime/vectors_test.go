@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"assay/verify/authres"
-	"assay/verify/vectors"
 	"assay/verify/message"
 	"assay/verify/smime/pki"
+	"assay/verify/vectors"
 )
 
 // A world is when messages are received, and who is trusted.

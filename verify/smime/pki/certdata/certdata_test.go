@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"assay/verify/vectors"
 	"assay/verify/smime/pki"
+	"assay/verify/vectors"
 )
 
 // root makes a self-signed certificate.
