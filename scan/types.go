@@ -3,7 +3,9 @@
 package scan
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"assay/verify/message"
 )
@@ -52,23 +54,35 @@ const (
 
 // An Object is one file that a message carries: an attachment, or what was found inside of one.
 type Object struct {
-	Path       string   // section and names from the outside to the inside: "2", "2/a.zip", "2/a.zip/b.docx"
-	Section    string   // IMAP section of the part that carries it
-	Depth      int      // 0 for an attachment, 1 for a member of an archive, ...
-	Name       string   // file name a person sees, decoded, without tricks; "" if there is none
-	Names      []string // every name that a mail client could show or save it under, tricks removed, without repetitions
-	Extension  string   // of Name, lower case, without the dot; "" if there is none
-	Declared   string   // media type that the message or the container claims, lower case
-	Type       string   // media type by content, "application/octet-stream" when unknown
-	Size       int64    // octets, decoded
-	SHA256     string   // of the decoded octets, lower-case hex
-	Inline     bool     // shown as a part of the text: an image, or text without a file name
-	State      State    // "" is treated as Uninspectable
-	Class      string   // of an encrypted object: "archive", "document", "pdf", "openpgp", "smime", "disk", "other"; "" otherwise
-	Method     string   // how it is encrypted, or why it cannot be inspected, in words: "ZipCrypto", "RC4 40 bit"
-	Traits     []Trait  // what is odd or active about it, in alphabetical order, without repetitions
-	Compressed bool     // it was found inside of an archive
+	Path       string    // section and names from the outside to the inside: "2", "2/a.zip", "2/a.zip/b.docx"
+	Section    string    // IMAP section of the part that carries it
+	Depth      int       // 0 for an attachment, 1 for a member of an archive, ...
+	Name       string    // file name a person sees, decoded, without tricks; "" if there is none
+	Names      []string  // every name that a mail client could show or save it under, tricks removed, without repetitions
+	Extension  string    // of Name, lower case, without the dot; "" if there is none
+	Declared   string    // media type that the message or the container claims, lower case
+	Type       string    // media type by content, "application/octet-stream" when unknown
+	Size       int64     // octets, decoded
+	SHA256     string    // of the decoded octets, lower-case hex
+	Inline     bool      // shown as a part of the text: an image, or text without a file name
+	State      State     // "" is treated as Uninspectable
+	Class      string    // how it is encrypted: one of the Class constants; "" if it never was
+	Method     string    // how it is encrypted, why it cannot be inspected, or the name of the malware, in words: "ZipCrypto"
+	Traits     []Trait   // what is odd or active about it, in alphabetical order, without repetitions
+	Findings   []Finding // the traits and states with where they come from: Kind is "attachment." and the trait
+	Compressed bool      // it was found inside of an archive
 }
+
+// The classes of encryption. An object that was opened all the same keeps its class; its state is Inspected then.
+const (
+	ClassArchive  = "archive"  // ZIP, 7z, RAR, ARJ
+	ClassDocument = "document" // Office, OpenDocument, EPUB
+	ClassPDF      = "pdf"
+	ClassOpenPGP  = "openpgp"
+	ClassSMIME    = "smime" // CMS of any packaging
+	ClassDisk     = "disk"  // LUKS and the like
+	ClassOther    = "other" // age, openssl enc, password stores, self-decrypting HTML
+)
 
 // A Trait is a stable word for something about an object that rules ask for.
 type Trait string
@@ -85,6 +99,47 @@ const (
 	Archive         Trait = "archive"          // a container of files
 	DiskImage       Trait = "disk-image"       // ISO, IMG, VHD
 )
+
+// Traits of contents. Those that Active names act when the file is opened, or one click later.
+const (
+	Macros         Trait = "macros"          // a VBA project, also in PowerPoint's compressed storage
+	XLMMacros      Trait = "xlm-macros"      // Excel 4.0 macro sheets
+	DDE            Trait = "dde"             // a field or formula that starts a program by Dynamic Data Exchange
+	RemoteTemplate Trait = "remote-template" // a template that is loaded from elsewhere
+	RemoteObject   Trait = "remote-object"   // an object, picture or part that is loaded from elsewhere
+	EmbeddedObject Trait = "embedded-object" // an OLE object or package inside of a document
+	EmbeddedFile   Trait = "embedded-file"   // a file attached to a PDF
+	ActiveX        Trait = "activex"         // an ActiveX control
+	JavaScript     Trait = "javascript"      // in a PDF
+	OpenAction     Trait = "open-action"     // a PDF acts when it is opened or closed, or a page is shown
+	Launch         Trait = "launch"          // a PDF starts a program
+	SubmitForm     Trait = "submit-form"     // a PDF sends what is typed in
+	RemoteGoTo     Trait = "remote-goto"     // a PDF leads into another file
+	RichMedia      Trait = "rich-media"      // Flash, sound, film or 3D in a PDF
+	XFA            Trait = "xfa"             // a form in PDF that brings a language of its own
+	ActiveHTML     Trait = "active-html"     // HTML, SVG, MHTML or a calendar with script, forms, frames or the like
+	SelfDecrypting Trait = "self-decrypting" // HTML whose script decrypts the page
+	Ambiguous      Trait = "ambiguous"       // programs would see different contents in it
+	Polyglot       Trait = "polyglot"        // it is of two formats, or one is hidden behind another
+	SplitVolume    Trait = "split-volume"    // one volume of an archive in several files
+	HighEntropy    Trait = "high-entropy"    // looks like random numbers and has no known format
+	Bomb           Trait = "bomb"            // made to exhaust what opens it
+	OpenedEmpty    Trait = "opened-empty"    // encrypted, and opens with an empty password: anybody reads it
+	OpenedDefault  Trait = "opened-default"  // encrypted, and opens with the password that Office tries by itself
+	OpenedPassword Trait = "opened-password" // encrypted, and one of the candidate passwords has opened it
+	OpenedKey      Trait = "opened-key"      // encrypted, and a key of the gateway has opened it
+	Damaged        Trait = "damaged"         // broken, cut off, or with a wrong checksum
+)
+
+// Active reports whether a file with this trait acts by itself, when it is opened or one click later.
+func (t Trait) Active() bool {
+	switch t {
+	case Macros, XLMMacros, DDE, RemoteTemplate, RemoteObject, EmbeddedObject, ActiveX, JavaScript, OpenAction, Launch, SubmitForm,
+		RichMedia, XFA, ActiveHTML, SelfDecrypting:
+		return true
+	}
+	return false
+}
 
 // A Level says how much is taken out of HTML. The zero value is Active.
 type Level string
@@ -112,7 +167,26 @@ type Report struct {
 	Links    []Link
 	Objects  []Object
 	Remedies []Remedy
+	Virus    Virus
 }
+
+// A Virus is what the virus scanners say about a message. The zero value says that none was asked.
+type Virus struct {
+	State VirusState
+	Names []string // of the malware, as the scanners call it, in alphabetical order, without repetitions
+	Error string   // why there is no verdict, or none about everything; "" otherwise
+}
+
+// A VirusState sums up what virus scanners say. The zero value is VirusOff.
+type VirusState string
+
+// The states, from best to worst; the worst of a message counts.
+const (
+	VirusOff   VirusState = ""      // no scanner is configured
+	VirusClean VirusState = "clean" // everything was scanned and nothing found
+	VirusError VirusState = "error" // no scanner has answered about everything; nothing was found in the rest
+	VirusFound VirusState = "found" // something is malicious, whatever else happened
+)
 
 // Add appends what another scanner saw.
 func (r *Report) Add(more Report) {
@@ -120,6 +194,21 @@ func (r *Report) Add(more Report) {
 	r.Links = append(r.Links, more.Links...)
 	r.Objects = append(r.Objects, more.Objects...)
 	r.Remedies = append(r.Remedies, more.Remedies...)
+	r.Virus.add(more.Virus)
+}
+
+// add takes the worse of two states, and all names.
+func (v *Virus) add(more Virus) {
+	rank := func(s VirusState) int {
+		return slices.Index([]VirusState{VirusOff, VirusClean, VirusError, VirusFound}, s)
+	}
+	if rank(more.State) > rank(v.State) {
+		v.State = more.State
+	}
+	v.Names = append(v.Names, more.Names...)
+	slices.Sort(v.Names)
+	v.Names = slices.Compact(v.Names)
+	v.Error = cmp.Or(v.Error, more.Error)
 }
 
 // A Scanner inspects one aspect of a message. Scan is called once per message, from several goroutines for different
