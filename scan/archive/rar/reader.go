@@ -1,0 +1,22 @@
+// Package rar reads RAR archives.
+package rar
+
+import (
+	"bytes"
+
+	"assay/scan"
+	"assay/scan/container"
+)
+
+// A Reader reads RAR archives. The zero value is ready to use.
+type Reader struct{}
+
+var _ container.Reader = Reader{}
+
+// Reads implements container.Reader.
+func (Reader) Reads(f *container.File) bool { return bytes.HasPrefix(f.Content, []byte("Rar!\x1a\x07")) }
+
+// Read implements container.Reader.
+func (Reader) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
+	return container.Verdict{State: scan.Uninspectable, Method: "RAR archive"}
+}

