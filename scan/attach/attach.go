@@ -31,8 +31,11 @@ const (
 	Fault         scan.Kind = "attachment.fault"          // an Inspector panicked; the file counts as not opened
 )
 
-// NotOpened is the Method of an object that nobody has looked into.
-const NotOpened = "not opened"
+// Why an object is uninspectable: nobody has looked into it, or nothing tells what it is.
+const (
+	NotOpened     = "not opened"
+	UnknownFormat = "unknown format"
+)
 
 // Options configure a Scanner. The zero value is ready to use.
 type Options struct {
@@ -52,6 +55,7 @@ type Inspector interface {
 // A File is one file that an Inspector may look into.
 type File struct {
 	Object *scan.Object
+	Part   *message.Part    // that carries it; nil for a file that no part of the strict reading is
 	Head   []byte           // its beginning, at most Window octets; not to be kept
 	Open   func() io.Reader // reads it from the start, decoded
 }
@@ -210,8 +214,8 @@ func (r *run) state(p *message.Part, o *scan.Object, err error) (scan.State, str
 		strings.HasPrefix(p.MediaType, "text/") && o.Type == typeMail: // quoted headers of a bounce (RFC 3462), logs
 		return scan.Inspected, ""
 	case o.Type == Unknown:
-		return scan.Uninspectable, "unknown format"
-	case !isReadInFull(o.Type):
+		return scan.Uninspectable, UnknownFormat
+	case !ReadInFull(o.Type):
 		return scan.Uninspectable, NotOpened
 	}
 	return scan.Inspected, ""
@@ -254,7 +258,7 @@ func (r *run) inspect(p *message.Part, o *scan.Object, err error) scan.Report {
 		return found
 	}
 	for _, inspector := range r.opt.Inspectors {
-		f := File{Object: o, Head: r.head, Open: func() io.Reader { return r.m.Content(p) }}
+		f := File{Object: o, Part: p, Head: r.head, Open: func() io.Reader { return r.m.Content(p) }}
 		found.Add(r.guarded(inspector, f))
 	}
 	return found

@@ -224,7 +224,7 @@ func TestScan(t *testing.T) {
 		{"attached text", mixed("Content-Disposition: attachment\n\nx"), []string{"2 text/plain inspected  false"}},
 		{"image in the text", mixed("Content-Type: image/gif\nContent-ID: <x>\n\nGIF89a"), []string{"2 image/gif inspected  true"}},
 		{"attached image", mixed("Content-Type: image/gif\nContent-Disposition: attachment\n\nGIF89a"), []string{"2 image/gif inspected  false"}},
-		{"program as text", mixed("Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + program), []string{"2 application/x-dosexec uninspectable not opened false"}},
+		{"program as text", mixed("Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + program), []string{"2 application/x-dosexec inspected  false"}},
 		{"archive", mixed("Content-Type: application/zip\n\nPK\x05\x06"), []string{"2 application/zip uninspectable not opened false"}},
 		{"unknown", mixed("Content-Type: application/x\n\n\x01\x02"), []string{"2 application/octet-stream uninspectable unknown format false"}},
 		{"empty", mixed("Content-Type: application/pdf\n\n"), []string{"2 application/octet-stream inspected  false"}},

@@ -89,10 +89,11 @@ func classOf(mediaType string) string {
 	return ""
 }
 
-// isReadInFull reports whether the beginning of a file of this type says all there is: text and images contain no files.
-func isReadInFull(mediaType string) bool {
+// ReadInFull reports whether the beginning of a file of this type says all there is: text and images contain no files, and a
+// program is one whatever it contains.
+func ReadInFull(mediaType string) bool {
 	switch class := classOf(mediaType); class {
-	case classText, classHTML, classSVG, classTextProgram, classImage, classMedia, classFont:
+	case classText, classHTML, classSVG, classTextProgram, classProgram, classImage, classMedia, classFont:
 		return mediaType != "text/x-uuencode"
 	}
 	return mediaType == "application/pgp-keys" || mediaType == "application/pkix-cert" || mediaType == "application/pgp-signature"

@@ -32,6 +32,8 @@ type Scanner struct {
 	Limits Limits
 	// Inspectors look into the files, each in its turn, as they look into attachments.
 	Inspectors []attach.Inspector
+	// Observe gets every reading that is not known already, files and texts alike; nil for nobody.
+	Observe func(Reading)
 }
 
 // Scan implements scan.Scanner.
@@ -49,9 +51,13 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 			find(&report, Limit, r.Section, r.Name)
 			continue
 		}
-		if !r.Known {
-			s.report(ctx, &report, r)
+		if r.Known {
+			continue
 		}
+		if s.Observe != nil {
+			s.Observe(r)
+		}
+		s.report(ctx, &report, r)
 	}
 	return report
 }
