@@ -197,6 +197,27 @@ func (r *Report) Add(more Report) {
 	r.Virus.add(more.Virus)
 }
 
+// Unscanned returns the classes of what nobody could look into, in alphabetical order: the class of encryption, ClassOther for
+// one that has no name, and "uninspectable".
+func (r *Report) Unscanned() []string {
+	known := []string{ClassArchive, ClassDocument, ClassPDF, ClassOpenPGP, ClassSMIME, ClassDisk}
+	var classes []string
+	for i := range r.Objects {
+		o, class := &r.Objects[i], ClassOther
+		switch {
+		case o.State == Uninspectable || o.State == "":
+			class = string(Uninspectable)
+		case o.State != Encrypted:
+			continue
+		case slices.Contains(known, o.Class):
+			class = o.Class
+		}
+		classes = append(classes, class)
+	}
+	slices.Sort(classes)
+	return slices.Compact(classes)
+}
+
 // add takes the worse of two states, and all names.
 func (v *Virus) add(more Virus) {
 	rank := func(s VirusState) int {

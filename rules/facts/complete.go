@@ -116,6 +116,9 @@ func (o *Object) complete(name string, given func(string) bool) {
 	if !given(name + ".exts") {
 		o.Exts = extensions(o.Ext, o.Names)
 	}
+	if !given(name+".active") && o.HasMacros {
+		o.Active = true
+	}
 	if !given(name+".encrypted") && (o.State == string(scan.Encrypted) || o.Encryption != "") {
 		o.Encrypted = true
 	}

@@ -112,7 +112,9 @@ var documentation = map[string]line{
 	"Object.encrypted":     {doc: "it cannot be read without a key", example: `$`},
 	"Object.encryption":    {doc: "class of the encryption: archive, document, pdf, openpgp, smime, disk, other; empty when not encrypted", example: `$ == "archive"`, values: []string{"", "archive", "document", "pdf", "openpgp", "smime", "disk", "other"}},
 	"Object.method":        {doc: "how it is encrypted, or why it could not be looked at, in words", example: `$ == "ZipCrypto"`},
+	"Object.opened":        {doc: "how an encrypted file was opened all the same: with the empty password, with the one that Office tries by itself, with a password from the mail or the configuration, with a key of the gateway; empty when it was not, or is not encrypted", example: `$ == "default"`, values: []string{"", "empty", "default", "password", "key"}},
 	"Object.has_macros":    {doc: "a document with macros", example: `$`},
+	"Object.active":        {doc: "it acts by itself when it is opened, or one click later: macros, DDE, remote templates and objects, embedded objects, scripts in PDF and HTML", example: `$`},
 	"Object.executable":    {doc: "runs when it is opened: programs, scripts, shortcuts, installers", example: `$`},
 	"Object.html":          {doc: "HTML, XHTML, SVG or MHTML sent as a file", example: `$`},
 	"Object.double_ext":    {doc: "the name has an extension of a document before that of a program: invoice.pdf.exe", example: `$`},
@@ -196,6 +198,10 @@ var documentation = map[string]line{
 
 	"Limits.exceeded": {doc: "something was too much to be looked at, so there is more than the facts say", example: `$`},
 	"Limits.names":    {doc: "names of the limits", example: `"limit.depth" in $`},
+
+	"Virus.state": {doc: "what the virus scanners say: nothing was found, something was, there is no verdict about everything; empty when none is configured", example: `$ == "found"`, values: []string{string(scan.VirusOff), string(scan.VirusClean), string(scan.VirusError), string(scan.VirusFound)}},
+	"Virus.names": {doc: "names of what was found, as the scanners call it", example: `$.exists(n, n.startsWith("PUA."))`},
+	"Virus.error": {doc: "why there is no verdict; empty when there is one", example: `$ != ""`},
 
 	"Upstream.spam_flag":  {doc: "X-Spam-Flag or X-Spam says yes; anybody can write it", example: `$`},
 	"Upstream.spam_score": {doc: "number in X-Spam-Score, X-Rspamd-Score or X-Spam-Status; 0 without; anybody can write it", example: `$ >= 15.0`},

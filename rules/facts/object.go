@@ -64,14 +64,34 @@ func object(o *scan.Object) Object {
 	out := Object{
 		Name: bounded(o.Name), Names: boundedList(o.Names, MaxList), Ext: bounded(o.Extension), Type: bounded(o.Declared),
 		Sniffed: bounded(o.Type), Size: int(o.Size), Depth: o.Depth, Section: bounded(o.Section), Path: bounded(o.Path),
-		State: state(o.State), Encrypted: o.State == scan.Encrypted, Encryption: bounded(o.Class), Method: bounded(o.Method),
+		State: state(o.State), Encrypted: o.State == scan.Encrypted, Opened: opened(o.Traits), Method: bounded(o.Method),
+		Active:     slices.ContainsFunc(o.Traits, scan.Trait.Active),
 		Executable: has(scan.Executable), HTML: has(scan.HTMLDocument), DoubleExt: has(scan.DoubleExtension),
 		RTLO: has(scan.RightToLeft), TypeMismatch: has(scan.TypeMismatch), Traits: boundedList(o.Traits, MaxList),
 		Inside: []string{}, SHA256: bounded(o.SHA256), Inline: o.Inline,
 	}
+	if out.Encrypted {
+		out.Encryption = bounded(o.Class)
+	}
 	out.HasMacros = slices.ContainsFunc(out.Traits, func(t string) bool { return strings.Contains(t, "macro") })
 	out.Exts = extensions(out.Ext, out.Names)
 	return out
+}
+
+// opened is the word for how an encrypted file was opened all the same.
+func opened(traits []scan.Trait) string {
+	for _, t := range traits {
+		if how, ok := strings.CutPrefix(string(t), "opened-"); ok {
+			return how
+		}
+	}
+	return ""
+}
+
+// virus is what the virus scanners say.
+func (f *Facts) virus() Virus {
+	v := f.in.Report.Virus
+	return Virus{State: string(v.State), Names: boundedList(v.Names, MaxList), Error: bounded(v.Error)}
 }
 
 // state is the word for a state; what nobody looked at is uninspectable.

@@ -48,6 +48,7 @@ type Tree struct {
 	MIME          MIME                `cel:"mime" yaml:"mime"`
 	Findings      []Finding           `cel:"findings" yaml:"findings"`
 	Limits        Limits              `cel:"limits" yaml:"limits"`
+	Virus         Virus               `cel:"virus" yaml:"virus"`
 	Upstream      Upstream            `cel:"upstream" yaml:"upstream"`
 }
 
@@ -123,7 +124,9 @@ type Object struct {
 	Encrypted    bool     `cel:"encrypted" yaml:"encrypted"`
 	Encryption   string   `cel:"encryption" yaml:"encryption"`
 	Method       string   `cel:"method" yaml:"method"`
+	Opened       string   `cel:"opened" yaml:"opened"`
 	HasMacros    bool     `cel:"has_macros" yaml:"has_macros"`
+	Active       bool     `cel:"active" yaml:"active"`
 	Executable   bool     `cel:"executable" yaml:"executable"`
 	HTML         bool     `cel:"html" yaml:"html"`
 	DoubleExt    bool     `cel:"double_ext" yaml:"double_ext"`
@@ -248,6 +251,13 @@ type Finding struct {
 type Limits struct {
 	Exceeded bool     `cel:"exceeded" yaml:"exceeded"`
 	Names    []string `cel:"names" yaml:"names"`
+}
+
+// Virus is what the virus scanners say.
+type Virus struct {
+	State string   `cel:"state" yaml:"state"`
+	Names []string `cel:"names" yaml:"names"`
+	Error string   `cel:"error" yaml:"error"`
 }
 
 // Upstream is what a spam filter before this one has written into the header.

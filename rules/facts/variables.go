@@ -37,6 +37,7 @@ var variables = map[string]variable{
 	"mime":           {func(f *Facts) any { return f.mime() }, func(t *Tree) any { return t.MIME }},
 	"findings":       {func(f *Facts) any { return findings(f.in.Report.Findings) }, func(t *Tree) any { return t.Findings }},
 	"limits":         {func(f *Facts) any { return f.limits() }, func(t *Tree) any { return t.Limits }},
+	"virus":          {func(f *Facts) any { return f.virus() }, func(t *Tree) any { return t.Virus }},
 	"upstream":       {func(f *Facts) any { return f.upstream() }, func(t *Tree) any { return t.Upstream }},
 }
 

@@ -81,11 +81,15 @@ func (r *reader) warn() {
 	}
 }
 
-// System returns warnings about what the configuration names and this system does not have. They are right only on the
-// system on which Assay runs.
+// System returns warnings about what the configuration names and this system does not have, and about decisions of the
+// institution that it leaves open. They are right only on the system on which Assay runs.
 func (l *Loaded) System() Problems {
 	c, r := l.Config, *l.reader
 	r.problems = nil
+	if missing := c.Scan.Unscanned.undecided(); len(missing) > 0 {
+		r.at("scan.unscanned", "no decision about %s: APP.5.3.A4 asks what happens to mail that nobody can look into; until then it is delivered "+
+			"unless a rule says otherwise", strings.Join(missing, ", "))
+	}
 	if g := c.Listen.SocketGroup; g != "" && !isDigits(g) {
 		if _, err := user.LookupGroup(g); err != nil {
 			r.at("listen.socket_group", "there is no group %q on this system", g)

@@ -354,14 +354,23 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// What is allowed but probably not meant: rules without those of Assay, and S/MIME without anybody to trust.
+// decided is a decision about every class of content that nobody can look into.
+const decided = "scan: {unscanned: {archive: quarantine, document: remove, pdf: tag, openpgp: deliver, smime: rules, other: reject, uninspectable: deliver}}\n"
+
+// What is allowed but probably not meant: rules without those of Assay, S/MIME without anybody to trust, and a class of
+// content without a decision.
 func TestWarnings(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"format: 1\nrules: {dirs: [/etc/assay/rules.d]}\n", "rules.dirs: leaves out the rules that come with Assay"},
 		{"format: 1\nrules: {dirs: [/usr/share/assay/rules.d]}\n", ""},
 		{"format: 1\nverify: {smime: {public_roots: false}}\n", "verify.smime.public_roots: is false and verify.smime.roots is empty"},
 		{"format: 1\nverify: {smime: {public_roots: false, roots: [/etc/assay/ca.pem]}}\n", ""},
+		{"format: 1\n", "scan.unscanned: no decision about archive, document, pdf, openpgp, smime, other, uninspectable: APP.5.3.A4"},
+		{"format: 1\nscan: {unscanned: {archive: quarantine, pdf: reject}}\n", "no decision about document, openpgp, smime, other, uninspectable:"},
 	} {
+		if !strings.Contains(tt.want, "no decision") {
+			tt.text += decided
+		}
 		loaded, err := Parse("t", []byte(tt.text), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 // defaults, the documentation, the JSON Schema and the example file all come from here.
 func rows() []*key {
 	var all []*key
-	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), notifyRows(), otherRows()} {
+	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), fileRows(), virusRows(), unscannedRows(), decryptionRows(), notifyRows(), otherRows()} {
 		all = append(all, part...)
 	}
 	return all

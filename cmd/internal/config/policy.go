@@ -30,8 +30,12 @@ type Rules struct {
 
 // Scan configures the inspection of contents.
 type Scan struct {
-	HTML      HTML
-	Templates string
+	HTML       HTML
+	Templates  string
+	Files      Files
+	Virus      Virus
+	Unscanned  Unscanned
+	Decryption Decryption
 }
 
 // HTML says how HTML is made safe.

@@ -85,7 +85,7 @@ func TestSealKey(t *testing.T) {
 			if err := os.Chmod(file, test.mode); err != nil {
 				t.Fatal(err)
 			}
-			text := fmt.Sprintf("format: 1\nverify: {arc: {seal: {domain: a.example, selector: s, key_file: %s}}}\n", file)
+			text := fmt.Sprintf("format: 1\nverify: {arc: {seal: {domain: a.example, selector: s, key_file: %s}}}\n"+decided, file)
 			loaded, err := Parse("t", []byte(text), nil)
 			if err != nil {
 				t.Fatal(err)

@@ -191,6 +191,9 @@ func (l *line) decision(o *filter.Outcome, err error) {
 	if n := len(o.Report.Findings); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("findings", n))
 	}
+	l.add("unscanned", list(o.Report.Unscanned()))
+	l.add("virus", string(o.Report.Virus.State))
+	l.add("malware", list(o.Report.Virus.Names))
 	if n := len(o.Defects); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("defects", n))
 	}

@@ -60,6 +60,11 @@ type Metrics struct {
 	attachments prometheus.Counter
 	kept        prometheus.Counter
 	disputed    prometheus.Counter
+	unscanned   *prometheus.CounterVec
+	workers     *prometheus.CounterVec
+	virus       *prometheus.CounterVec
+	virusSecs   prometheus.Histogram
+	virusUp     *prometheus.GaugeVec
 }
 
 // New returns metrics with a registry of their own.
@@ -93,6 +98,7 @@ func (m *Metrics) newMessageMetrics() {
 	m.html = m.counters("html_removed_total", "What was taken out of HTML.", "kind")
 	m.attachments = m.counter("attachments_removed_total", "Attachments that were replaced by a notice.")
 	m.kept = m.counter("edits_kept_back_total", "Parts that a rule wanted changed and that stayed, because they are signed.")
+	m.unscanned = m.counters("unscanned_total", "Messages with content that could not be looked into, by what it is and what happened to them.", "class", "disposition")
 	m.trust = m.counters("trust_total", "Messages by the trust that is shown for them.", "trust")
 	m.tls = m.counters("tls_messages_total", "Messages by the TLS version of the last hop.", "version")
 	m.removed = m.counter("removed_fields_total", "Inbound header fields that were removed as forged.")
@@ -112,6 +118,12 @@ func (m *Metrics) newServerMetrics() {
 	m.querySecs = m.histogram("dns_query_seconds", "Time until the servers answered.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10})
 	m.lookups = m.counters("dns_lookups_total", "DNS lookups by where their answer came from.", "type", "source")
+	m.workers = m.counters("workers_total", "What became of the processes that open files.", "change", "limit")
+	m.virus = m.counters("virus_scans_total", "Answers of virus scanners about contents.", "result")
+	m.virusSecs = m.histogram("virus_scan_seconds", "Time until a virus scanner answered.", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
+	m.virusUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "virus_scanner_up",
+		Help: "1 while the virus scanner answers."}, []string{"scanner"})
+	m.registry.MustRegister(m.virusUp)
 	m.limits = m.counters("limits_exceeded_total", "Messages that exceeded a limit.", "limit")
 	m.aborted = m.counter("aborted_total", "Messages that the client or the MTA gave up.")
 	m.split = m.counter("recipients_split_total", "Recipients that were asked to be sent separately, because another policy serves them.")
@@ -172,6 +184,7 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 	for _, e := range o.Decision.Exempt {
 		m.exempt.WithLabelValues(e.Rule, e.Exception).Inc()
 	}
+	m.observeUnscanned(o, disposition)
 	m.observeAmendment(o.Amendment)
 	if strings.HasPrefix(o.Failure, "panic") {
 		m.panics.Inc()
