@@ -1,19 +1,22 @@
 #!/bin/sh
 # Installs what the demonstration and the tests need on Debian 12, and nothing when all of it is there:
 #
-#   deps.sh demo    Postfix, and dkimpy, which signs the mails of honest senders
-#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, and
-#                   Chromium, which shows what HTML does
+#   deps.sh demo    Postfix, dkimpy, which signs the mails of honest senders, and ClamAV's daemon
+#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, ClamAV's
+#                   daemon, and Chromium, which shows what HTML does
 #
 # Postfix is installed as a package, because its programs know their directories. Its own service is neither configured
 # nor started by this script, and the private instances of the tests do not touch it. Sendmail cannot be installed
-# beside it, so its packages are unpacked below dist/test/sendmail.
+# beside it, so its packages are unpacked below dist/test/sendmail. So are those of ClamAV, below dist/test/clamav: installed,
+# they would bring freshclam, which loads signatures from the network, services that start with the machine, and a profile of
+# AppArmor that keeps clamd from the files of tests.
 set -eu
 
 what=${1:-test}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=$root/dist/test
 sendmail=$cache/sendmail
+clamav=$cache/clamav
 
 say() { printf '%s\n' "deps: $*" >&2; }
 die() {
@@ -95,18 +98,46 @@ int gethostname(char *name, size_t size) { strncpy(name, "sendmail.test", size);
 C
 }
 
+# clamd_lacks prints the libraries that the unpacked clamd does not find.
+clamd_lacks() { LD_LIBRARY_PATH=$(printf '%s:' "$clamav"/usr/lib/*) ldd "$clamav/usr/sbin/clamd" | grep 'not found'; }
+
+# unpack_clamav unpacks clamd and its own library below the build directory, and installs the other libraries it asks for.
+unpack_clamav() {
+    if [ -x "$clamav/usr/sbin/clamd" ] && ! clamd_lacks >/dev/null; then
+        return 0
+    fi
+    update
+    say "unpacking ClamAV into dist/test/clamav"
+    rm -rf "$clamav" "$cache/deb"
+    mkdir -p "$clamav" "$cache/deb"
+    library=$(apt-cache depends clamav-daemon | sed -n 's/^ *Depends: \(libclamav[0-9][^ ]*\)$/\1/p' | head -n 1)
+    (cd "$cache/deb" && apt-get -q download clamav-daemon "$library" >&2) || die "cannot download ClamAV's packages"
+    for deb in "$cache"/deb/*.deb; do
+        dpkg -x "$deb" "$clamav"
+    done
+    rm -rf "$cache/deb"
+    # shellcheck disable=SC2046 # a list of package names
+    install $(apt-cache depends clamav-daemon "$library" | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | grep -v '^libclamav' | sort -u)
+    if clamd_lacks >&2; then
+        die "libraries of ClamAV are missing"
+    fi
+}
+
 command -v apt-get >/dev/null 2>&1 || {
     say "this is not Debian: install Postfix, m4, gcc, python3-dkim and libmail-dkim-perl in your own way"
-    say "and unpack Sendmail below $sendmail (or set ASSAY_SENDMAIL); what is missing is reported by the tests"
+    say "and unpack Sendmail below $sendmail (or set ASSAY_SENDMAIL), and install ClamAV's clamd (or set ASSAY_CLAMD);"
+    say "what is missing is reported by the tests"
     exit 0
 }
 case $what in
 demo)
     install postfix ca-certificates python3 python3-dkim
+    unpack_clamav
     ;;
 test)
     install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core
     unpack_sendmail
+    unpack_clamav
     ;;
 *)
     die "usage: deps.sh demo|test"
