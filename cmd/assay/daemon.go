@@ -17,6 +17,8 @@ import (
 	"assay/milter/control"
 	"assay/milter/filter"
 	"assay/milter/notify"
+	"assay/scan/virus"
+	"assay/scan/worker"
 	"assay/verify/smime"
 	"assay/verify/smime/pki"
 )
@@ -76,6 +78,27 @@ func (d *daemon) newNotifier(c *config.Config) (*notify.Notifier, error) {
 	return n, nil
 }
 
+// observeInspection returns who hears of workers and virus scanners.
+func (d *daemon) observeInspection() inspectionObserver {
+	return inspectionObserver{
+		worker: func(e worker.Event) {
+			d.metrics.ObserveWorker(string(e.Change), e.Limit)
+			switch e.Change {
+			case worker.Crashed, worker.Failed:
+				d.log.Error("a process that opens files has "+string(e.Change), "pid", e.PID, "reason", firstLine(e.Reason))
+			case worker.Limited:
+				d.log.Warn("a process that opens files was stopped at a limit", "pid", e.PID, "limit", e.Limit, "reason", firstLine(e.Reason))
+			}
+		},
+		virus: func(o virus.Observation) {
+			d.metrics.ObserveVirus(o.Kind, o.Err, o.Duration)
+			if o.Err != nil {
+				d.log.Warn("virus scanner has not answered", "scanner", o.Engine, "reason", firstLine(o.Err.Error()))
+			}
+		},
+	}
+}
+
 // open starts what works in the background for a generation.
 func (g *generation) open(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -100,6 +123,9 @@ func (g *generation) close(next *generation) error {
 func (g *generation) release(other *generation) error {
 	if v := g.smime.Validator; v != nil && (other == nil || v != other.smime.Validator) {
 		v.Close()
+	}
+	if f := g.files; f != nil && (other == nil || other.files == nil || f.pool != other.files.pool) {
+		f.close()
 	}
 	if r := g.resolver; r.Resolver != nil && (other == nil || r.Resolver != other.resolver.Resolver) {
 		return r.Close()

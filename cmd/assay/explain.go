@@ -66,6 +66,7 @@ func sceneFlags(c *cobra.Command) *scene {
 
 // A stage is a scene made real.
 type stage struct {
+	app      *app
 	config   *config.Config
 	rules    *rules.Set
 	envelope message.Envelope
@@ -81,7 +82,7 @@ func (a *app) set(s *scene, flags *pflag.FlagSet) (*stage, error) {
 	if s.zone == "" && flags.Changed("dns") { // an unset shell variable must not ask the real DNS
 		return nil, usageError{errors.New("--dns needs the name of a zone file")}
 	}
-	st := &stage{config: loaded.Config}
+	st := &stage{app: a, config: loaded.Config}
 	if st.envelope, err = a.envelope(s); err != nil {
 		return nil, usageError{err}
 	}
@@ -253,7 +254,12 @@ func (st *stage) judge(ctx context.Context, m *message.Message) (*filter.Outcome
 		return nil, err
 	}
 	defer s.Close()
-	opt, err := filterOptions(st.config, st.resolver, s.Verifier, nil, true)
+	files, err := st.app.newInspection(st.config, inspectionObserver{})
+	if err != nil {
+		return nil, err
+	}
+	defer files.close()
+	opt, err := filterOptions(st.config, checks{st.resolver, s.Verifier, files}, nil, true)
 	if err != nil {
 		return nil, err
 	}

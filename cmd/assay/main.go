@@ -17,7 +17,11 @@ import (
 )
 
 func main() {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), now: time.Now}
+	if len(os.Args) == 2 && os.Args[1] == workerCommand {
+		os.Exit(runWorker())
+	}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), now: time.Now,
+		workers: []string{"/proc/self/exe", workerCommand}}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
@@ -28,6 +32,7 @@ type app struct {
 	err     io.Writer
 	environ []string
 	now     func() time.Time
+	workers []string // the command that opens files; none: they are opened in this process
 }
 
 // The exit codes.

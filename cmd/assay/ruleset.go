@@ -38,6 +38,9 @@ func ruleSources(c *config.Config, watched bool) []rules.Source {
 	if c.Verify.DMARC.Enforce {
 		sources = append(sources, rules.Source{Name: "verify.dmarc.enforce", Files: within(enforceDMARC, "enforce")})
 	}
+	if files := decisions(c); len(files) > 0 {
+		sources = append(sources, rules.Source{Name: "scan", Files: ruleset.InMemory(files)})
+	}
 	return sources
 }
 

@@ -134,8 +134,13 @@ func (a *app) replay(ctx context.Context, old, next *loadedRules, zoneFile strin
 	defer signatures.Close()
 	opt := verifyOptions(old.config, resolver, false)
 	opt.SMIME = signatures.Verifier
+	files, err := a.newInspection(old.config, inspectionObserver{})
+	if err != nil {
+		return nil, err
+	}
+	defer files.close()
 	messages := ruletest.Messages(ctx, paths, ruletest.MessageOptions{
-		Verify: opt, Scanners: scanners(old.config), Limits: messageLimits(old.config), Now: a.now(),
+		Verify: opt, Scanners: scanners(old.config, files), Limits: messageLimits(old.config), Now: a.now(),
 	})
 	return ruletest.Compare(ctx, old.set, next.set, messages, ruletest.CompareOptions{}), nil
 }

@@ -81,6 +81,7 @@ type generation struct {
 	config   *config.Config
 	resolver resolver
 	smime    signatures
+	files    *inspection
 	filter   *filter.Filter
 	tell     *notify.Notifier
 	end      context.CancelFunc // of the notifier
@@ -148,7 +149,15 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	if g.tell, err = d.newNotifier(c); err != nil {
 		return nil, err
 	}
-	opt, err := filterOptions(c, g.resolver, g.smime.Verifier, observer{d, g}, false)
+	if last != nil && !changed(last.config, c, "scan.files.") && !changed(last.config, c, "scan.virus.") {
+		g.files, err = last.files.again(c)
+	} else {
+		g.files, err = d.app.newInspection(c, d.observeInspection())
+	}
+	if err != nil {
+		return nil, err
+	}
+	opt, err := filterOptions(c, checks{g.resolver, g.smime.Verifier, g.files}, observer{d, g}, false)
 	if err != nil {
 		return nil, err
 	}

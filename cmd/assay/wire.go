@@ -16,9 +16,8 @@ import (
 	"assay/milter/notice"
 	"assay/rules/ruletest"
 	"assay/scan"
-	"assay/scan/attach"
+	"assay/scan/files"
 	"assay/scan/html"
-	"assay/scan/reading"
 	"assay/verify"
 	"assay/verify/arc"
 	"assay/verify/dkim"
@@ -188,9 +187,16 @@ func newSealer(c *config.Config) (*arc.Sealer, error) {
 	return s, nil
 }
 
+// checks are what a filter checks messages with.
+type checks struct {
+	resolver   dns.Resolver
+	smime      *smime.Verifier
+	inspection *inspection
+}
+
 // filterOptions returns the options of a filter, without rules, and without the sealer: only mail that is delivered is
 // sealed, so that nothing else needs the key.
-func filterOptions(c *config.Config, r dns.Resolver, s *smime.Verifier, observer filter.Observer, explain bool) (filter.Options, error) {
+func filterOptions(c *config.Config, with checks, observer filter.Observer, explain bool) (filter.Options, error) {
 	var own fs.FS
 	if c.Scan.Templates != "" {
 		own = os.DirFS(c.Scan.Templates)
@@ -203,8 +209,8 @@ func filterOptions(c *config.Config, r dns.Resolver, s *smime.Verifier, observer
 		config.NoteOff: filter.NoteOff, config.NoteVisible: filter.NoteVisible, config.NoteAlways: filter.NoteAlways,
 	}
 	return filter.Options{
-		Verifier: newVerifier(c, r, s, explain),
-		Scanners: scanners(c),
+		Verifier: newVerifier(c, with.resolver, with.smime, explain),
+		Scanners: scanners(c, with.inspection),
 		Headers:  headerOptions(c),
 		Notices:  notices,
 		Note:     whens[c.Scan.HTML.Note],
@@ -214,12 +220,12 @@ func filterOptions(c *config.Config, r dns.Resolver, s *smime.Verifier, observer
 }
 
 // scanners returns what looks into messages.
-func scanners(c *config.Config) []scan.Scanner {
+func scanners(c *config.Config, i *inspection) []scan.Scanner {
 	forms := html.RemoveForms
 	if c.Scan.HTML.Forms == config.FormsKeep {
 		forms = html.KeepForms
 	}
-	return []scan.Scanner{attach.New(attach.Options{}), &html.Scanner{Options: html.Options{Forms: forms}}, &reading.Scanner{}}
+	return []scan.Scanner{files.New(fileOptions(c, i)), &html.Scanner{Options: html.Options{Forms: forms}}}
 }
 
 // testOptions returns how the tests beside rules are run. They ask nobody on the network.
@@ -230,7 +236,7 @@ func testOptions(c *config.Config, now time.Time) ruletest.Options {
 	if s, err := newSignatures(&offline, false); err == nil { // else the daemon does not start, and says why
 		opt.SMIME = s.Verifier
 	}
-	return ruletest.Options{Load: ruleOptions(c, now), Verify: opt, Scanners: scanners(c), Limits: messageLimits(c)}
+	return ruletest.Options{Load: ruleOptions(c, now), Verify: opt, Scanners: scanners(c, inProcess()), Limits: messageLimits(c)}
 }
 
 // headerOptions returns the options of header fields.

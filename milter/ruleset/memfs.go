@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -19,6 +20,15 @@ type memNode struct {
 	text     []byte
 	children []fs.DirEntry // of a directory, by name
 	dir      bool
+}
+
+// InMemory returns a directory of files that exist only in memory, by their names.
+func InMemory(texts map[string]string) fs.FS {
+	var files []file
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		files = append(files, file{name: name, text: []byte(texts[name])})
+	}
+	return newMemFS(files)
 }
 
 // newMemFS makes a directory of files.

@@ -108,7 +108,7 @@ func (f *Facts) arc() ARC {
 // smimeOf sums up the verdict and its first signer, who is the one that decided.
 func smimeOf(v smime.Verification) SMIME {
 	out := SMIME{
-		Signed: v.Signed, Encrypted: v.Encrypted, Result: result(v.Result), State: orNone(v.State), Reason: bounded(v.Reason),
+		Signed: v.Signed, Encrypted: v.Encrypted, Opened: v.Opened, Result: result(v.Result), State: orNone(v.State), Reason: bounded(v.Reason),
 		Whole: v.Whole, Trust: orNone(v.Trust), Identity: orNone(v.Identity), Revocation: orNone(v.Revocation),
 		ValidationLevel: none, SelfSigned: v.Trust == smime.SelfSigned, Private: v.Trust == smime.PrivateRoot,
 		Flags: boundedList(v.Flags, MaxList),

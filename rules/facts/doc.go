@@ -164,6 +164,7 @@ var documentation = map[string]line{
 
 	"SMIME.signed":           {doc: "there is a signature somewhere in the message", example: `$`},
 	"SMIME.encrypted":        {doc: "there is encryption somewhere in the message", example: `$`},
+	"SMIME.opened":           {doc: "the whole message was encrypted, and a key of the gateway has opened it: the verdict is about what is inside", example: `$`},
 	"SMIME.result":           {doc: "outcome as RFC 7281 has it", example: `$ in ["fail", "policy"]`, values: results(authres.Pass, authres.Fail, authres.Policy, authres.Neutral, authres.TempError, authres.PermError)},
 	"SMIME.state":            {doc: "the verdict in one word", example: `$ == "altered"`, values: states()},
 	"SMIME.reason":           {doc: "why, in words, unless verified or unsigned", example: `$ != ""`},

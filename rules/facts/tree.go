@@ -205,6 +205,7 @@ type ARC struct {
 type SMIME struct {
 	Signed          bool      `cel:"signed" yaml:"signed"`
 	Encrypted       bool      `cel:"encrypted" yaml:"encrypted"`
+	Opened          bool      `cel:"opened" yaml:"opened"`
 	Result          string    `cel:"result" yaml:"result"`
 	State           string    `cel:"state" yaml:"state"`
 	Reason          string    `cel:"reason" yaml:"reason"`

@@ -46,6 +46,7 @@ type Verification struct {
 	Reason     string // why, in words; never empty unless State is Verified or Unsigned; printable ASCII
 	Signed     bool   // there is a signature somewhere in the message
 	Encrypted  bool   // there is encryption somewhere in the message
+	Opened     bool   // the whole message was encrypted, and a key of the gateway has opened it; the verdict is about what is inside
 	Whole      bool   // the signature covers the whole body
 	Section    string // where the signature is, as in body.smime-part: "2", "1", "1/1"; "" without a signature
 	Integrity  Integrity

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"assay/cmd/internal/config"
+	"assay/scan/container"
+	"assay/scan/files"
+	"assay/scan/inspect"
+	"assay/scan/virus"
+	"assay/scan/virus/clamd"
+	"assay/scan/virus/icap"
+	"assay/scan/worker"
+)
+
+// workerCommand is the argument that makes this program a worker, which a pool starts. It is no subcommand: a worker has no
+// use for a command line, and starts the faster without.
+const workerCommand = "worker"
+
+// runWorker opens files for the process that has started this one, until that is done.
+func runWorker() int {
+	return worker.Main(inspect.New(inspect.Options{Clock: worker.CPUTime}), os.Stdin, os.Stdout)
+}
+
+// An inspection is what opens files and what asks virus scanners.
+type inspection struct {
+	engine    inspect.Engine
+	pool      *worker.Pool // nil: files are opened in this process
+	virus     *virus.Group // nil for none
+	passwords []string
+}
+
+// close ends the workers.
+func (i *inspection) close() {
+	if i != nil && i.pool != nil {
+		i.pool.Close()
+	}
+}
+
+// again returns the inspection with the passwords as they are now.
+func (i *inspection) again(c *config.Config) (*inspection, error) {
+	next := *i
+	var err error
+	if next.passwords, err = c.Scan.Files.List(); err != nil {
+		return nil, fmt.Errorf("scan.files.passwords_file: %w", err)
+	}
+	return &next, nil
+}
+
+// inProcess is the inspection of files that people of the house have written, such as those beside the tests of rules. No
+// virus scanner is asked.
+func inProcess() *inspection { return &inspection{engine: inspect.New(inspect.Options{})} }
+
+// An inspectionObserver hears of workers and scanners.
+type inspectionObserver struct {
+	worker func(worker.Event)
+	virus  func(virus.Observation)
+}
+
+// newInspection returns the inspection of a configuration. The error is about virus scanners and passwords.
+func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*inspection, error) {
+	i := inProcess()
+	var err error
+	if i.passwords, err = c.Scan.Files.List(); err != nil {
+		return nil, fmt.Errorf("scan.files.passwords_file: %w", err)
+	}
+	if i.virus, err = newVirus(c.Scan.Virus, a.now, observe.virus); err != nil {
+		return nil, err
+	}
+	if len(a.workers) > 0 {
+		f := c.Scan.Files
+		i.pool = worker.New(worker.Options{Command: a.workers, Workers: f.Workers, Memory: f.WorkerMemory, Wall: f.WorkerTime, Observe: observe.worker})
+		i.engine = i.pool
+	}
+	return i, nil
+}
+
+// newVirus returns the virus scanners of a configuration, nil for none.
+func newVirus(c config.Virus, now func() time.Time, observe func(virus.Observation)) (*virus.Group, error) {
+	opt := virus.Options{Mode: virus.Mode(c.Mode), MaxSize: c.MaxSize, Now: now, Observe: observe}
+	for _, address := range c.Clamd {
+		engine, err := clamd.New(clamd.Options{Address: address, Timeout: c.Timeout, MaxConnections: c.Connections})
+		if err != nil {
+			return nil, fmt.Errorf("scan.virus.clamd: %w", err)
+		}
+		opt.Engines = append(opt.Engines, virus.Named{Name: "clamd " + address, Engine: engine})
+	}
+	for _, url := range c.ICAP {
+		engine, err := icap.New(icap.Options{URL: url, Timeout: c.Timeout, MaxConnections: c.Connections})
+		if err != nil {
+			return nil, fmt.Errorf("scan.virus.icap: %w", err)
+		}
+		opt.Engines = append(opt.Engines, virus.Named{Name: "icap " + url, Engine: engine})
+	}
+	if len(opt.Engines) == 0 {
+		return nil, nil
+	}
+	return virus.New(opt)
+}
+
+// fileOptions returns the options of what looks into files.
+func fileOptions(c *config.Config, i *inspection) files.Options {
+	f := c.Scan.Files
+	opt := files.Options{
+		Engine: i.engine, Passwords: i.passwords, Guesses: f.Guesses, Memory: f.Memory,
+		Limits: container.Limits{Depth: f.Depth, Members: f.Members, Octets: f.Octets, Member: f.Member, Ratio: int64(f.Ratio), Time: f.WorkerTime},
+	}
+	if f.Guesses == 0 {
+		opt.Guesses = -1
+	}
+	if i.virus != nil {
+		opt.Virus = i.virus
+	}
+	return opt
+}
+
+// checkVirus asks the scanners whether they are well, and logs what they say. Mail waits for them one by one, so nothing is
+// held up here.
+func checkVirus(ctx context.Context, l *slog.Logger, group *virus.Group, size int64) {
+	if group == nil {
+		return
+	}
+	if err := group.Check(ctx, size); err != nil && !errors.Is(err, context.Canceled) {
+		l.Error("virus scanner is not ready", "reason", err)
+	}
+	for _, s := range group.Status() {
+		for _, w := range s.Warnings {
+			l.Warn("virus scanner", "scanner", s.Name, "warning", w)
+		}
+		if s.Up {
+			l.Info("virus scanner is ready", "scanner", s.Name, "version", s.Version)
+		}
+	}
+}
