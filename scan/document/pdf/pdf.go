@@ -28,13 +28,14 @@ const near = 1024
 // octets it counts only if objects follow and the file is not one of a format that carries files as they are, such as ZIP or
 // tar, unless it is called a PDF.
 func (Reader) Reads(f *container.File) bool {
-	at, _ := header(f.Content)
 	named := f.Extension == "pdf" || f.Extension == "fdf"
-	switch {
-	case at == 0:
-		return true
-	case at < 0 || at > near && !named:
-		return false
+	head := f.Content
+	if !named {
+		head = head[:min(len(head), near+len("%PDF-"))]
+	}
+	at, _ := header(head)
+	if at <= 0 {
+		return at == 0
 	}
 	return (named || opaque(f.Type)) && bytes.Contains(f.Content[at:], []byte("obj"))
 }
