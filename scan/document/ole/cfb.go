@@ -55,8 +55,9 @@ type compound struct {
 	sectors   uint32 // in the file, also the last one if it is cut off
 	fat       []uint32
 	miniFAT   []uint32
-	mini      []byte // the mini stream
-	claimed   []bool // sectors that belong to a stream that was read
+	mini      []byte   // the mini stream
+	miniRun   []uint32 // its sectors
+	claimed   []bool   // sectors that belong to a stream that was read
 	root      *entry
 
 	damage    string   // the first thing that is broken, "" if all is well
@@ -253,17 +254,13 @@ func (c *compound) readMini() error {
 		return err
 	}
 	c.miniFAT = appendNumbers(make([]uint32, 0, len(table)/4), table, len(table)/4)
-	size := int64(-1)
-	if c.root.size < 1<<40 {
-		size = int64(c.root.size)
+	size := int64(min(c.root.size, uint64(len(c.data))))
+	// The size is not to be trusted for what lies behind it: some writers forget to round it up. What is missing, each stream
+	// in it tells for itself.
+	if c.miniRun, err = c.follow(c.root.start, (size+1<<c.shift-1)>>c.shift); err != nil {
+		return err
 	}
-	// The size is not to be trusted for what lies behind it: some writers forget to round it up.
-	size = (size + 1<<c.shift - 1) >> c.shift << c.shift
-	whole := c.damage
-	c.mini, err = c.chain(c.root.start, size)
-	if whole == "" && c.damage == "a stream is cut off" {
-		c.damage = "" // each stream in it tells for itself
-	}
+	c.mini, err = c.join(c.miniRun)
 	return err
 }
 
@@ -291,15 +288,10 @@ func (c *compound) stream(e *entry) ([]byte, error) {
 // small returns the content of a stream in the mini stream. One that is contiguous is not copied.
 func (c *compound) small(e *entry) ([]byte, error) {
 	size, step := int(e.size), 1<<c.miniShift
-	var run []int
+	run := c.followSmall(e)
 	contiguous := true
-	for n := e.start; len(run)*step < size; n = c.miniFAT[n] {
-		if n >= maxRegular || int(n) >= len(c.miniFAT) || int(n)*step >= len(c.mini) {
-			c.damaged("a small stream is cut off")
-			break
-		}
-		run = append(run, int(n)*step)
-		contiguous = contiguous && int(n) == int(e.start)+len(run)-1
+	for i, from := range run {
+		contiguous = contiguous && from == run[0]+i*step
 	}
 	if len(run) == 0 {
 		return nil, nil
@@ -320,6 +312,39 @@ func (c *compound) small(e *entry) ([]byte, error) {
 		c.damaged("a small stream is cut off")
 	}
 	return out[:min(size, len(out))], nil
+}
+
+// followSmall returns where in the mini stream the sectors of a stream lie.
+func (c *compound) followSmall(e *entry) []int {
+	size, step := int(e.size), 1<<c.miniShift
+	var run []int
+	for n := e.start; len(run)*step < size; n = c.miniFAT[n] {
+		if n >= maxRegular || int(n) >= len(c.miniFAT) || int(n)*step >= len(c.mini) {
+			c.damaged("a small stream is cut off")
+			break
+		}
+		run = append(run, int(n)*step)
+	}
+	return run
+}
+
+// replace writes another content of the same length into a copy of the file.
+func (c *compound) replace(file []byte, e *entry, content []byte) error {
+	if e.size >= cutoff {
+		for n := e.start; len(content) > 0 && n < c.sectors && int(n) < len(c.fat); n = c.fat[n] {
+			if err := c.budget.Check(); err != nil {
+				return err
+			}
+			content = content[copy(file[(int(n)+1)<<c.shift:min((int(n)+2)<<c.shift, len(file))], content):]
+		}
+		return nil
+	}
+	step := 1 << c.miniShift
+	for _, from := range c.followSmall(e) {
+		at := (int(c.miniRun[from>>c.shift])+1)<<c.shift + from&(1<<c.shift-1)
+		content = content[copy(file[at:min(at+step, len(file))], content):]
+	}
+	return nil
 }
 
 // readDirectory reads the directory and makes the tree of what is reachable; what is not, no program shows ([MS-CFB] 2.6).
