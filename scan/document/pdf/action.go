@@ -28,15 +28,16 @@ func active(n name) bool {
 
 // A survey collects what acts in a file.
 type survey struct {
-	f      *file
-	signs  []container.Sign
-	more   map[scan.Trait]int // places that are not in the details
-	links  []container.Link
-	known  map[string]bool // links
-	files  []attachment
-	of     map[*object]int // index in files
-	source []*object       // streams of JavaScript and XFA
-	sealed string          // what an unencrypted wrapper carries, "" for other files
+	f        *file
+	signs    []container.Sign
+	more     map[scan.Trait]int // places that are not in the details
+	links    []container.Link
+	known    map[string]bool // links
+	files    []attachment
+	of       map[*object]int // index in files
+	source   []*object       // streams of JavaScript and XFA
+	promised string          // where a file is said to be attached
+	sealed   string          // what an unencrypted wrapper carries, "" for other files
 }
 
 // sign notes a trait.
@@ -56,10 +57,13 @@ func (s *survey) sign(t scan.Trait, format string, args ...any) {
 
 // link notes an address.
 func (s *survey) link(o *object, v any, source scan.Source) {
-	t, ok := s.string(o, v)
-	if !ok {
-		return
+	if t, ok := s.string(o, v); ok {
+		s.address(t, source)
 	}
+}
+
+// address notes an address that is known to be one.
+func (s *survey) address(t string, source scan.Source) {
 	url := strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {
 			return -1
@@ -72,7 +76,7 @@ func (s *survey) link(o *object, v any, source scan.Source) {
 	s.known[url] = true
 	s.links = append(s.links, container.Link{URL: url, Source: source})
 	if scheme, _, _ := strings.Cut(strings.ToLower(url), ":"); scheme == "javascript" || scheme == "vbscript" {
-		s.sign(scan.JavaScript, "address in object %d", o.num)
+		s.sign(scan.JavaScript, "in an address")
 	}
 }
 
@@ -136,10 +140,14 @@ func (s *survey) dict(o *object, d dict) {
 		case "S":
 			s.action(o, d, e.value)
 		case "JS":
-			s.script(o, e.value)
+			s.script(o, d, e.value)
 		case "JavaScript":
 			if s.filled(e.value) {
 				s.sign(scan.JavaScript, "of the document, in object %d", o.num)
+			}
+		case "EmbeddedFiles":
+			if s.filled(e.value) {
+				s.promised = fmt.Sprintf("object %d", o.num)
 			}
 		case "OpenAction":
 			if s.acts(e.value, mostSteps) {
@@ -173,18 +181,29 @@ func isObject(o *object, d dict) bool {
 func (s *survey) elsewhere(o *object, v any) {
 	if n := s.target(o, v); n != "" {
 		s.sign(scan.RemoteObject, "the data of object %d: %s", o.num, short(n))
+		s.address(n, scan.FromRemote)
 	}
 }
 
 // kind looks at what a dictionary is said to be.
 func (s *survey) kind(o *object, d dict, v any) {
-	switch n, _ := s.f.resolve(v).(name); n {
+	for _, value := range s.values(v) {
+		n, _ := value.(name)
+		s.kindOf(o, d, n)
+	}
+}
+
+// kindOf looks at one name of what a dictionary is.
+func (s *survey) kindOf(o *object, d dict, n name) {
+	switch n {
 	case "RichMedia", "Movie", "Sound", "Screen", "3D", "Rendition":
 		s.sign(scan.RichMedia, "%s, object %d", n, o.num)
 	case "EmbeddedFile":
 		if o.stream && isObject(o, d) {
 			s.attached(o, nil, d)
 		}
+	case "FileAttachment":
+		s.promised = fmt.Sprintf("object %d", o.num)
 	case "EncryptedPayload": // ISO 32000-2 Section 7.6.7
 		n, _ := s.f.resolve(d.get("Subtype")).(name)
 		s.sealed = "encrypted payload"
@@ -196,7 +215,15 @@ func (s *survey) kind(o *object, d dict, v any) {
 
 // action looks at the kind of an action: ISO 32000-2 Section 12.6.4.
 func (s *survey) action(o *object, d dict, v any) {
-	switch n, _ := s.f.resolve(v).(name); n {
+	for _, value := range s.values(v) {
+		n, _ := value.(name)
+		s.actionOf(o, d, n)
+	}
+}
+
+// actionOf looks at one name of what an action does.
+func (s *survey) actionOf(o *object, d dict, n name) {
+	switch n {
 	case "JavaScript":
 		if !d.has("JS") {
 			s.sign(scan.JavaScript, "object %d", o.num)
@@ -204,10 +231,10 @@ func (s *survey) action(o *object, d dict, v any) {
 	case "Launch":
 		s.sign(scan.Launch, "object %d%s", o.num, s.program(o, d))
 	case "SubmitForm", "ImportData":
-		s.sign(scan.SubmitForm, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
 		if n == "SubmitForm" {
 			s.submit(o, d.get("F"))
 		}
+		s.sign(scan.SubmitForm, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
 	case "GoToR", "GoToE":
 		s.sign(scan.RemoteGoTo, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
 	case "Rendition", "Movie", "Sound", "RichMediaExecute", "GoTo3DView":
@@ -243,6 +270,9 @@ func (s *survey) program(o *object, d dict) string {
 // named returns the name in a file specification behind a colon, "" if there is none.
 func (s *survey) named(o *object, v any) string {
 	if n := s.target(o, v); n != "" {
+		if strings.Contains(n, "://") {
+			s.address(n, scan.FromAnchor)
+		}
 		return ": " + short(n)
 	}
 	return ""
@@ -280,23 +310,26 @@ func (s *survey) filename(o *object, d dict) string {
 	return ""
 }
 
-// script looks at a value of JS. Names of fonts and pictures may be the same word.
-func (s *survey) script(o *object, v any) {
-	r, ok := v.(ref)
-	if _, is := v.(text); is || ok && len(s.f.revisions(r)) == 0 {
-		s.sign(scan.JavaScript, "object %d", o.num)
-		return
+// script looks at a value of JS. Where it is not in an action, it may be the name of a font or picture.
+func (s *survey) script(o *object, d dict, v any) {
+	r, isRef := v.(ref)
+	targets := s.f.revisions(r)
+	if !isRef {
+		targets = nil
 	}
-	for _, target := range s.f.revisions(r) {
-		_, is := target.value.(text)
-		d := target.dict()
-		if is || target.stream && d.get("Type") != name("XObject") && !d.has("Subtype") {
-			s.sign(scan.JavaScript, "object %d", o.num)
-			if target.stream {
-				s.source = append(s.source, target)
-			}
-			return
+	_, is := v.(text)
+	is = is || isRef && len(targets) == 0 || d.has("S")
+	for _, target := range targets {
+		of := target.dict()
+		if target.stream {
+			s.source = append(s.source, target)
+			is = is || of.get("Type") != name("XObject") && !of.has("Subtype")
+		} else if _, ok := target.value.(text); ok {
+			is = true
 		}
+	}
+	if is {
+		s.sign(scan.JavaScript, "object %d", o.num)
 	}
 }
 
@@ -305,8 +338,18 @@ func (s *survey) filled(v any) bool {
 	if r, ok := v.(ref); ok && len(s.f.revisions(r)) == 0 {
 		return true
 	}
-	d, ok := s.f.resolve(v).(dict)
-	return ok && (len(s.f.list(d.get("Names"))) > 0 || len(s.f.list(d.get("Kids"))) > 0)
+	for _, value := range s.values(v) {
+		d, _ := value.(dict)
+		for _, e := range d {
+			switch e.key {
+			case "Names", "Kids", "Before", "After", "AfterPermsReady", "Doc": // the latter in FDF: ISO 32000-1 Table 245
+				if _, string := e.value.(text); string || len(s.f.list(e.value)) > 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // triggers looks at additional actions: ISO 32000-1 Section 12.6.3.
@@ -348,8 +391,10 @@ func (s *survey) acts(v any, steps int) bool {
 			for _, e := range d {
 				switch e.key {
 				case "S":
-					if n, ok := s.f.resolve(e.value).(name); ok && !s.harmless(n, d) {
-						return true
+					for _, value := range s.values(e.value) {
+						if n, ok := value.(name); ok && !s.harmless(n, d) {
+							return true
+						}
 					}
 				case "JS":
 					return true

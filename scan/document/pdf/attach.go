@@ -95,6 +95,9 @@ func (s *survey) titles(o *object, d dict) []string {
 
 // yield hands the attached files out. It reports whether to go on.
 func (s *survey) yield(yield func(container.Member) bool) bool {
+	if len(s.files) == 0 && s.promised != "" {
+		s.sign(scan.EmbeddedFile, "%s", s.promised)
+	}
 	for _, a := range s.files {
 		title := ""
 		if len(a.names) > 0 {

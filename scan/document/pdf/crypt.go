@@ -253,10 +253,10 @@ func (c *crypt) method() string {
 	return fmt.Sprintf("%s (R%d), user password", c.cipher(), c.revision)
 }
 
-// decrypt returns the octets of a stream in clear, a copy if they were encrypted: ISO 32000-2 Section 7.6.3.
+// decrypt returns the octets of a stream in clear: ISO 32000-2 Section 7.6.3.
 func (f *file) decrypt(o *object, c *crypt, filters []name, params []dict) ([]byte, error) {
 	if c == nil {
-		return bytes.Clone(o.packed), nil
+		return o.packed, nil
 	}
 	m := c.streams
 	if o.attached {
@@ -269,6 +269,11 @@ func (f *file) decrypt(o *object, c *crypt, filters []name, params []dict) ([]by
 			break
 		}
 	}
+	if m != identity {
+		if err := f.budget.Spend(int64(len(o.packed))); err != nil {
+			return nil, err
+		}
+	}
 	return c.clear(m, o, o.packed)
 }
 
@@ -276,7 +281,7 @@ func (f *file) decrypt(o *object, c *crypt, filters []name, params []dict) ([]by
 func (c *crypt) clear(m method, o *object, in []byte) ([]byte, error) {
 	switch {
 	case m == identity:
-		return bytes.Clone(in), nil
+		return in, nil
 	case c.key == nil:
 		return nil, errKey
 	}

@@ -30,6 +30,9 @@ func (f *file) unpack(o *object, c *crypt) ([]byte, error) {
 		f.stop(err)
 		return nil, err
 	}
+	if twice(d, "Filter") {
+		f.ambiguous(fmt.Sprintf("object %d has two filters", o.num))
+	}
 	content, err := f.decrypt(o, c, filters, params)
 	for i, filter := range filters {
 		if err != nil && len(content) == 0 {
@@ -39,10 +42,9 @@ func (f *file) unpack(o *object, c *crypt) ([]byte, error) {
 		if content, more = f.decode(filter, content, params[i], int64(len(o.packed))); more != nil {
 			err = more
 		}
-		if f.budget.Over() != nil {
-			f.stop(f.budget.Over())
-			return content, err
-		}
+	}
+	if over := f.budget.Over(); over != nil {
+		f.stop(over)
 	}
 	return content, err
 }
@@ -64,6 +66,17 @@ func (f *file) filters(d dict) ([]name, []dict) {
 		names, dicts = append(names, n), append(dicts, p)
 	}
 	return names, dicts
+}
+
+// twice reports whether a dictionary has a key more than once.
+func twice(d dict, key name) bool {
+	n := 0
+	for _, e := range d {
+		if e.key == key {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // either returns the value of the first key that is there.

@@ -24,15 +24,15 @@ func (s *survey) foreign(yield func(container.Member) bool) bool {
 		if what == "" && len(piece) < leastForeign || len(piece) == len(s.f.data) {
 			continue
 		}
-		where := "between objects"
+		where := "octets between objects"
 		switch {
 		case g.from < s.f.start:
-			where = "in front"
+			where = "leading octets"
 		case g.to == len(s.f.data):
-			where = "at the end"
+			where = "trailing octets"
 		}
 		if what != "" {
-			s.sign(scan.Polyglot, "%s %s", what, where)
+			s.sign(scan.Polyglot, "%s in %s", what, where)
 		}
 		if count++; count > mostForeign {
 			s.f.damage(fmt.Sprintf("more than %d pieces that are not PDF", mostForeign))

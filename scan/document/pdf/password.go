@@ -200,8 +200,12 @@ func (t trial) hash(password, salt, user []byte) []byte {
 	if t.revision == 5 {
 		return k
 	}
+	buf := make([]byte, 0, 64*(len(password)+sha512.Size+len(user)))
 	for round := 1; ; round++ {
-		e := bytes.Repeat(slices.Concat(password, k, user), 64)
+		e := buf
+		for range 64 {
+			e = append(append(append(e, password...), k...), user...)
+		}
 		block, err := aes.NewCipher(k[:16])
 		if err != nil {
 			return nil
