@@ -24,6 +24,9 @@ const (
 // typeMacroSheet is what a BOF record calls an Excel 4.0 macro sheet.
 const typeMacroSheet = 0x40
 
+// maxSheets bounds how many macro sheets are named.
+const maxSheets = 8
+
 // A workbook is what is gathered while the records go by.
 type workbook struct {
 	r        *reading
@@ -153,7 +156,9 @@ func (w *workbook) sheet(body []byte) {
 	if len(body) < 7 || body[5] != 1 {
 		return
 	}
-	w.declared++
+	if w.declared++; w.declared > maxSheets {
+		return
+	}
 	name := w.text(body[6:], 1)
 	switch body[4] & 3 {
 	case 1:
@@ -274,10 +279,8 @@ func (w *workbook) sum() {
 	if len(w.autos) > 0 {
 		autos = ", starts by itself: " + strings.Join(w.autos, ", ")
 	}
-	for i, s := range w.sheets {
-		if i < 8 {
-			w.r.sign(scan.XLMMacros, fmt.Sprintf("macro sheet %s%s", clip(s, maxText), autos))
-		}
+	for _, s := range w.sheets {
+		w.r.sign(scan.XLMMacros, fmt.Sprintf("macro sheet %s%s", clip(s, maxText), autos))
 	}
 	if w.begun > w.declared {
 		w.r.sign(scan.XLMMacros, "a macro sheet that is not in the list of sheets"+autos)
@@ -295,7 +298,7 @@ func (r *reading) openWorkbook(stream []byte, e *entry, at int, body []byte) err
 		}
 		k := &obfuscation{key: binary.LittleEndian.Uint16(body), verifier: binary.LittleEndian.Uint16(body[2:]), rotation: 2}
 		return r.unlockStreams(k, "XOR obfuscation", func() ([]change, error) {
-			return r.plainWorkbook(stream, e, at, func(out []byte, at, size int) { k.decryptExcel(out[at:at+size], at) })
+			return r.plainWorkbook(stream, e, at, func(out []byte) error { return k.decryptRecords(out, r.f.Budget.Check) })
 		})
 	default:
 		k, method, err := parseStreamKey(body[2:])
@@ -304,35 +307,43 @@ func (r *reading) openWorkbook(stream []byte, e *entry, at int, body []byte) err
 			return nil
 		}
 		return r.unlockStreams(k, method, func() ([]change, error) {
-			plain := append([]byte(nil), stream...)
-			decryptBlocks(k, plain, 1024, 0)
-			return r.plainWorkbook(stream, e, at, func(out []byte, at, size int) { copy(out[at:at+size], plain[at:]) })
+			return r.plainWorkbook(stream, e, at, func(out []byte) error { return decryptBlocks(k, out, 1024, 0, r.f.Budget.Check) })
 		})
 	}
 }
 
-// plainWorkbook decrypts the contents of records, as far as they are encrypted, and blanks the record that says so.
-func (r *reading) plainWorkbook(stream []byte, e *entry, pass int, decrypt func(out []byte, at, size int)) ([]change, error) {
-	if err := r.f.Budget.Spend(int64(2 * len(stream))); err != nil {
+// decryptRecords decrypts the contents of all records in place.
+func (o *obfuscation) decryptRecords(stream []byte, check func() error) error {
+	whole := false
+	return eachRecord(stream, func(_ uint16, at int, body []byte) (bool, error) {
+		o.decryptExcel(body, at)
+		return true, nil
+	}, &whole, check)
+}
+
+// plainWorkbook decrypts a workbook, puts back what never was encrypted, and blanks the record that says so ([MS-XLS]
+// 2.2.10).
+func (r *reading) plainWorkbook(stream []byte, e *entry, pass int, decrypt func(out []byte) error) ([]change, error) {
+	if err := r.f.Budget.Spend(int64(len(stream))); err != nil {
 		return nil, err
 	}
 	out := append([]byte(nil), stream...)
+	if err := decrypt(out); err != nil {
+		return nil, err
+	}
 	whole := false
 	err := eachRecord(stream, func(id uint16, at int, body []byte) (bool, error) {
+		plain := 0
 		switch id {
-		case recordBOF, 0x0009, 0x0209, 0x0409, recordInterface, 0x0138, 0x0194, 0x0195, 0x0196: // never encrypted
-		case recordFilePass:
-			if at == pass {
-				binary.LittleEndian.PutUint16(out[at-4:], 0x0001) // no record of that number is read
-				clear(out[at : at+len(body)])
-			}
+		case recordBOF, 0x0009, 0x0209, 0x0409, recordInterface, 0x0138, 0x0194, 0x0195, 0x0196:
+			plain = len(body)
 		case recordSheet:
-			skip := min(4, len(body)) // where the sheet begins is plain
-			place := append([]byte(nil), body[:skip]...)
-			decrypt(out, at, len(body))
-			copy(out[at:], place)
-		default:
-			decrypt(out, at, len(body))
+			plain = min(4, len(body)) // where the sheet begins
+		}
+		copy(out[at-4:], stream[at-4:at+plain])
+		if at == pass {
+			binary.LittleEndian.PutUint16(out[at-4:], 0x0001) // no record of that number is read
+			clear(out[at : at+len(body)])
 		}
 		return true, nil
 	}, &whole, r.f.Budget.Check)

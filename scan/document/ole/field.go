@@ -19,6 +19,7 @@ const (
 	maxFieldDepth = 40
 	maxFieldCode  = 4096 // characters
 	maxFieldNames = 100  // that SET fields give
+	maxInserted   = 16 << 20
 )
 
 // A field is one that was not ended yet.
@@ -34,7 +35,9 @@ type fieldReader struct {
 	stack   []field
 	beyond  int // fields deeper than is kept
 	tooDeep bool
-	names   map[string]string // texts that SET fields have given a name
+	// inserted is the length of all text that nested fields have become.
+	inserted int
+	names    map[string]string // texts that SET fields have given a name
 }
 
 // char takes the next character.
@@ -90,7 +93,16 @@ func (f *fieldReader) pop() {
 		}
 		return
 	}
-	for _, c := range f.value(words, result) {
+	f.insert(f.value(words, result))
+}
+
+// insert puts text into the innermost field. What names stand for may make it long; all of that together is bounded.
+func (f *fieldReader) insert(text string) {
+	if f.inserted += len(text); f.inserted > maxInserted {
+		f.tooDeep = true
+		return
+	}
+	for _, c := range text {
 		f.stack[len(f.stack)-1].add(c)
 	}
 }

@@ -161,6 +161,7 @@ func (r *reading) native(s *entry, b []byte) error {
 		return r.member(container.Member{Name: clip(s.path(), maxText), Content: b})
 	}
 	if p.content == nil {
+		r.sign(scan.EmbeddedObject, "link to "+clip(p.path, maxText))
 		if isRemote(p.path) {
 			r.remote(scan.RemoteObject, "linked file", p.path)
 		}

@@ -59,6 +59,7 @@ type reading struct {
 	locked        bool   // something encrypted stays closed
 	missing       string // why not all was read, "" if all was
 	mediaType     string
+	sounds        []string // numbers of properties that name the sound of a reminder
 }
 
 // read looks into everything.
@@ -222,7 +223,7 @@ func worthALook(b []byte) bool {
 	if len(b) < 4 {
 		return false
 	}
-	switch t := attach.Sniff(b[:min(len(b), attach.Window)]); {
+	switch t := attach.Sniff(b[:min(len(b), 4096)]); {
 	case t == attach.Unknown, strings.HasPrefix(t, "image/"), strings.HasPrefix(t, "text/plain"),
 		strings.HasPrefix(t, "audio/"), strings.HasPrefix(t, "video/"):
 		return false

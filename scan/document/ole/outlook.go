@@ -118,25 +118,35 @@ func (r *reading) attachment(s *entry) error {
 }
 
 // reminder looks for the sound that a reminder plays: a network path there makes Outlook log on to a server of the sender's
-// choice, without a click (CVE-2023-23397). The property has a number of its own in each message ([MS-OXMSG] 2.2.3.1).
+// choice, without a click (CVE-2023-23397).
 func (r *reading) reminder(s *entry) error {
-	const soundFile = 0x851f // PidLidReminderFileParameter
-	list, _, err := r.content(r.c.root.child("__nameid_version1.0"), propertyPrefix+"00030102")
-	if err != nil {
-		return err
-	}
-	for ; len(list) >= 8; list = list[8:] {
-		isText := list[4]&1 != 0
-		if isText || binary.LittleEndian.Uint32(list) != soundFile {
-			continue
+	if s.kind == kindRoot {
+		if err := r.nameSounds(); err != nil {
+			return err
 		}
-		number := 0x8000 + uint32(binary.LittleEndian.Uint16(list[6:]))
-		place, err := r.property(s, fmt.Sprintf("%04X", number&0xffff))
+	}
+	for _, number := range r.sounds {
+		place, err := r.property(s, number)
 		if err != nil {
 			return err
 		}
 		if isRemote(place) {
 			r.remote(scan.RemoteObject, "sound of a reminder", place)
+		}
+	}
+	return nil
+}
+
+// nameSounds finds which number the property has in this file ([MS-OXMSG] 2.2.3.1).
+func (r *reading) nameSounds() error {
+	const soundFile = 0x851f // PidLidReminderFileParameter
+	list, _, err := r.content(r.c.root.child("__nameid_version1.0"), propertyPrefix+"00030102")
+	if err != nil {
+		return err
+	}
+	for ; len(list) >= 8 && len(r.sounds) < 4; list = list[8:] {
+		if isText := list[4]&1 != 0; !isText && binary.LittleEndian.Uint32(list) == soundFile {
+			r.sounds = append(r.sounds, fmt.Sprintf("%04X", 0x8000+uint32(binary.LittleEndian.Uint16(list[6:]))&0x7fff))
 		}
 	}
 	return nil

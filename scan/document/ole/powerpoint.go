@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"assay/scan"
 	"assay/scan/container"
@@ -30,6 +32,9 @@ const (
 	recordPersistent = 0x1772 // PersistDirectoryAtom
 )
 
+// maxObjects bounds how many objects the directories may name.
+const maxObjects = 200_000
+
 // recordHeader is the size of the head of each record ([MS-PPT] 2.3.1).
 const recordHeader = 8
 
@@ -51,15 +56,18 @@ func (r *reading) powerPoint(s *entry) error {
 		return err
 	}
 	p := &presentation{r: r, stream: stream, user: user, seen: make(map[int]bool)}
-	edit := p.persistent()
-	if p.sealed() || edit.session != nil {
-		return p.unlock(s, e, edit)
+	last := p.persistent()
+	if p.sealed() || last.session != nil {
+		return p.unlock(s, e, last)
 	}
-	if err := p.records(); err != nil {
+	for _, at := range last.places {
+		p.seen[at] = false
+	}
+	if err := p.records(last); err != nil {
 		return err
 	}
 	// What the directory of objects names, PowerPoint finds also where a walk does not come by.
-	for _, at := range edit.places {
+	for _, at := range last.places {
 		if b := p.at(at, recordStorage); b != nil && !p.seen[at] {
 			if err := p.object(binary.LittleEndian.Uint16(stream[at:])>>4, b); err != nil {
 				return err
@@ -75,8 +83,9 @@ type presentation struct {
 	stream  []byte
 	user    []byte // the stream "Current User"
 	objects int
+	named   int          // objects that directories have named
 	inside  []span       // the containers that are open
-	seen    map[int]bool // where objects lie that were looked at
+	seen    map[int]bool // the places that the directory names, true once the walk came by
 }
 
 // A span is a container and where it ends.
@@ -91,45 +100,62 @@ func (p *presentation) sealed() bool {
 	return len(p.user) >= 16 && binary.LittleEndian.Uint32(p.user[12:]) == token
 }
 
-// records goes through all records, containers and what is in them, in the order of the stream.
-func (p *presentation) records() error {
-	stream := p.stream
-	for at := 0; at+recordHeader <= len(stream); {
+// records goes through all records, containers and what is in them, in the order of the stream. Where rubbish lies between
+// them, it goes on with the next object that the directory names.
+func (p *presentation) records(last edit) error {
+	starts := slices.AppendSeq(last.marks, maps.Values(last.places))
+	slices.Sort(starts)
+	for at := 0; at+recordHeader <= len(p.stream); {
 		if err := p.r.f.Budget.Check(); err != nil {
 			return err
 		}
-		kind, id := binary.LittleEndian.Uint16(stream[at:]), binary.LittleEndian.Uint16(stream[at+2:])
-		size := uint64(binary.LittleEndian.Uint32(stream[at+4:]))
-		at += recordHeader
-		for len(p.inside) > 0 && at > p.inside[len(p.inside)-1].end {
-			p.inside = p.inside[:len(p.inside)-1]
-		}
-		if kind&0x0f == 0x0f { // a container: its records are next
-			p.open(id, at, size)
-			continue
-		}
-		if uint64(at)+size > uint64(len(stream)) {
-			p.r.lack("the presentation is cut off")
-			return nil
-		}
-		body := stream[at : at+int(size)]
-		if id == recordStorage {
-			p.seen[at-recordHeader] = true
-		}
-		at += int(size)
-		if err := p.record(kind>>4, id, body); err != nil {
+		next, err := p.step(at)
+		if err != nil {
 			return err
 		}
+		if next > at {
+			at = next
+			continue
+		}
+		i, _ := slices.BinarySearch(starts, at+1)
+		if i == len(starts) {
+			if !isZero(p.stream[at:]) {
+				p.r.lack("the presentation is cut off")
+			}
+			return nil
+		}
+		at, p.inside = starts[i], nil
 	}
 	return nil
 }
 
+// step looks at the record at a place, and returns where the next one is; the same place, if there is no record.
+func (p *presentation) step(at int) (int, error) {
+	kind, id := binary.LittleEndian.Uint16(p.stream[at:]), binary.LittleEndian.Uint16(p.stream[at+2:])
+	size := uint64(binary.LittleEndian.Uint32(p.stream[at+4:]))
+	body := at + recordHeader
+	for len(p.inside) > 0 && at >= p.inside[len(p.inside)-1].end {
+		p.inside = p.inside[:len(p.inside)-1]
+	}
+	if id == 0 || uint64(body)+size > uint64(len(p.stream)) {
+		return at, nil
+	}
+	if kind&0x0f == 0x0f { // a container: its records are next
+		p.open(id, body, int(size))
+		return body, nil
+	}
+	if _, ok := p.seen[at]; ok {
+		p.seen[at] = true
+	}
+	next := body + int(size)
+	return next, p.record(kind>>4, id, p.stream[body:next])
+}
+
 // open enters a container.
-func (p *presentation) open(id uint16, at int, size uint64) {
+func (p *presentation) open(id uint16, at, size int) {
 	const deepest = 64
-	end := int(min(uint64(at)+size, uint64(len(p.stream))))
 	if len(p.inside) < deepest {
-		p.inside = append(p.inside, span{id, end})
+		p.inside = append(p.inside, span{id, at + size})
 	}
 	if id == recordControl {
 		p.r.sign(scan.ActiveX, "a control on a slide")
@@ -246,6 +272,7 @@ func (p *presentation) look(content []byte) error {
 type edit struct {
 	at      int            // of its record
 	places  map[uint32]int // of each object
+	marks   []int          // of edits and directories
 	session []byte         // how the presentation is encrypted, nil if it is not
 }
 
@@ -286,7 +313,9 @@ func (p *presentation) persistent() edit {
 		if n == 0 && len(body) >= 32 {
 			session = binary.LittleEndian.Uint32(body[28:])
 		}
-		p.directory(p.at(int(binary.LittleEndian.Uint32(body[12:])), recordPersistent), last.places)
+		list := int(binary.LittleEndian.Uint32(body[12:]))
+		last.marks = append(last.marks, at, list)
+		p.directory(p.at(list, recordPersistent), last.places)
 		before := int(binary.LittleEndian.Uint32(body[8:]))
 		if before == 0 || before >= at {
 			break
@@ -315,8 +344,13 @@ func (p *presentation) at(at int, id uint16) []byte {
 // directory reads where objects lie, unless a later edit has said so ([MS-PPT] 2.3.5).
 func (p *presentation) directory(b []byte, places map[uint32]int) {
 	for len(b) >= 4 {
+		if p.named > maxObjects {
+			p.r.lack("too many objects in the presentation")
+			return
+		}
 		head := binary.LittleEndian.Uint32(b)
 		b = b[4:]
+		p.named += 1 + int(head>>20)
 		for id, n := head&0xfffff, head>>20; n > 0 && len(b) >= 4; id, n, b = id+1, n-1, b[4:] {
 			if _, ok := places[id]; !ok {
 				places[id] = int(binary.LittleEndian.Uint32(b))

@@ -61,13 +61,17 @@ func parseStreamKey(b []byte) (k streamKey, method string, err error) {
 }
 
 // decryptBlocks decrypts a stream in place, of which each block of that size has its own key; octets before from stay.
-func decryptBlocks(k streamKey, stream []byte, size, from int) {
+func decryptBlocks(k streamKey, stream []byte, size, from int, check func() error) error {
 	skipped := make([]byte, size)
 	for at := 0; at < len(stream); at += size {
+		if err := check(); err != nil {
+			return err
+		}
 		block := stream[at:min(at+size, len(stream))]
 		keep := min(max(0, from-at), len(block))
 		c := k.cipher(uint32(at / size))
 		c.XORKeyStream(skipped[:keep], skipped[:keep])
 		c.XORKeyStream(block[keep:], block[keep:])
 	}
+	return nil
 }

@@ -153,7 +153,7 @@ func (r *reading) pieces(main []byte, f fib, clx []byte, fields *fieldReader) er
 	if len(plc) < 4 {
 		return nil
 	}
-	count := (len(plc) - 4) / 12
+	count, octets := (len(plc)-4)/12, uint64(0)
 	for i := range count {
 		from, to := binary.LittleEndian.Uint32(plc[4*i:]), binary.LittleEndian.Uint32(plc[4*i+4:])
 		where := binary.LittleEndian.Uint32(plc[4*(count+1)+8*i+2:])
@@ -161,15 +161,21 @@ func (r *reading) pieces(main []byte, f fib, clx []byte, fields *fieldReader) er
 			r.lack("the table of the text is broken")
 			continue
 		}
-		if err := r.piece(main, where, uint64(to-from), fields); err != nil {
+		octets += min(uint64(to-from), uint64(len(main)))
+		if octets > 2*uint64(len(main)) { // they do not overlap in what Word writes
+			r.lack("pieces of the text overlap")
+			return nil
+		}
+		if err := r.f.Budget.Check(); err != nil {
 			return err
 		}
+		r.piece(main, where, uint64(to-from), fields)
 	}
 	return nil
 }
 
-// piece reads one piece of text: octets, or UTF-16 ([MS-DOC] 2.9.73). Pieces may overlap, so that each of them costs.
-func (r *reading) piece(main []byte, where uint32, count uint64, fields *fieldReader) error {
+// piece reads one piece of text: octets, or UTF-16 ([MS-DOC] 2.9.73).
+func (r *reading) piece(main []byte, where uint32, count uint64, fields *fieldReader) {
 	const compressed = 1 << 30
 	at, width := uint64(where&(compressed-1)), uint64(2)
 	if where&compressed != 0 {
@@ -181,19 +187,15 @@ func (r *reading) piece(main []byte, where uint32, count uint64, fields *fieldRe
 		at, end = min(at, uint64(len(main))), uint64(len(main))
 	}
 	text := main[at:end]
-	if err := r.f.Budget.Spend(int64(len(text)) / 8); err != nil {
-		return err
-	}
 	if width == 1 {
 		for _, c := range text {
 			fields.char(rune(c))
 		}
-		return nil
+		return
 	}
 	for ; len(text) >= 2; text = text[2:] {
 		fields.char(rune(binary.LittleEndian.Uint16(text)))
 	}
-	return nil
 }
 
 // oldWordText reads the text of a document without a table of pieces, which is in one place.
@@ -242,7 +244,9 @@ func (r *reading) openWord(s *entry, f fib, table *entry) error {
 	}
 	size := min(int(binary.LittleEndian.Uint32(f.b[0x0e:])&0xffffff), len(description))
 	return r.unlockStreams(k, method, func() ([]change, error) {
-		return r.plainWord(s, table, func(stream []byte, from int) { decryptBlocks(k, stream, 512, from) }, size)
+		return r.plainWord(s, table, func(stream []byte, from int) error {
+			return decryptBlocks(k, stream, 512, from, r.f.Budget.Check)
+		}, size)
 	})
 }
 
@@ -306,7 +310,7 @@ func (r *reading) unlockStreams(k key, method string, plain func() ([]change, er
 }
 
 // plainWord decrypts the streams of a document; the beginnings of two of them never are encrypted.
-func (r *reading) plainWord(s, table *entry, decrypt func(stream []byte, from int), description int) ([]change, error) {
+func (r *reading) plainWord(s, table *entry, decrypt func(stream []byte, from int) error, description int) ([]change, error) {
 	var out []change
 	for _, e := range []*entry{s.child("WordDocument"), table, s.child("Data")} {
 		b, err := r.c.stream(e)
@@ -317,14 +321,18 @@ func (r *reading) plainWord(s, table *entry, decrypt func(stream []byte, from in
 			continue
 		}
 		b = append([]byte(nil), b...)
+		from, isMain := 0, len(out) == 0
 		switch {
 		case e == table:
-			decrypt(b, description)
-		case len(out) == 0:
-			decrypt(b, plainFIB)
+			from = description
+		case isMain:
+			from = plainFIB
+		}
+		if err := decrypt(b, from); err != nil {
+			return nil, err
+		}
+		if isMain {
 			binary.LittleEndian.PutUint16(b[0x0a:], binary.LittleEndian.Uint16(b[0x0a:])&^(flagEncrypted|flagObfuscated))
-		default:
-			decrypt(b, 0)
 		}
 		out = append(out, change{e, b})
 	}

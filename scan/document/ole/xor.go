@@ -90,10 +90,11 @@ func (o *obfuscation) decryptExcel(record []byte, at int) {
 }
 
 // decryptWord decrypts a stream in place; octets before from stay. Zeros, and what would become zero, are as they were.
-func (o *obfuscation) decryptWord(stream []byte, from int) {
+func (o *obfuscation) decryptWord(stream []byte, from int) error {
 	for i := from; i < len(stream); i++ {
 		if plain := stream[i] ^ o.mask[i&15]; stream[i] != 0 && plain != 0 {
 			stream[i] = plain
 		}
 	}
+	return nil
 }
