@@ -135,7 +135,7 @@ func (c *child) job(body []byte) error {
 
 // read takes the content of a file.
 func (c *child) read(size int64) ([]byte, error) {
-	if size < 0 {
+	if size < 0 || size > c.watch.memory/2 {
 		return nil, errGarbage
 	}
 	content := c.content

@@ -66,6 +66,10 @@ func (p *Pool) Probe(ctx context.Context) (Status, error) {
 // error of the sink is returned as it is. Any other error says that the file could not be inspected: an *Error, that of
 // the engine in the worker, ErrClosed, or that of the context.
 func (p *Pool) Inspect(ctx context.Context, job inspect.Job, sink inspect.Sink) (inspect.Result, error) {
+	if int64(len(job.Content)) > p.options.Memory/2 {
+		err := limited(limitMemory, "the file is larger than half of the memory of a worker")
+		return failure(err), err
+	}
 	if err := p.slots.Acquire(ctx, 1); err != nil {
 		return inspect.Result{}, err
 	}

@@ -66,8 +66,8 @@ func confine(s setup, m *meter) Status {
 	_ = os.WriteFile("/proc/self/comm", []byte("assay-worker"), 0) // a name for people
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)               // no core, and no debugger
 	wall(&status.NoNewPrivileges, "no_new_privs", noNewPrivileges())
-	wall(&status.Limits, "resource limits", limit(s, m.usage(), files()))
 	wall(&status.Landlock, "Landlock", landlock())
+	wall(&status.Limits, "resource limits", limit(s, m.usage(), files()))
 	wall(&status.Seccomp, "seccomp", seccomp())
 	return status
 }
@@ -94,7 +94,8 @@ func noNewPrivileges() error {
 // limit sets resource limits, setrlimit(2). What is mapped already counts as far as it is resident or will be. RLIMIT_NPROC is
 // not among them: it counts threads, and Go needs new ones.
 func limit(s setup, use usage, files int64) error {
-	room := s.Memory - use.resident - max(0, files-use.shared)
+	// A sixteenth is for what the runtime has mapped already and uses only when the heap grows.
+	room := s.Memory - s.Memory/16 - use.resident - max(0, files-use.shared)
 	if room < s.Memory/4 {
 		return fmt.Errorf("%d octets of memory are too few for this program", s.Memory)
 	}
@@ -103,8 +104,8 @@ func limit(s setup, use usage, files int64) error {
 		unix.RLIMIT_FSIZE:  0,
 		unix.RLIMIT_NOFILE: 1, // no more than there are; poll(2) asks whether 1 is allowed
 		unix.RLIMIT_CPU:    int64(s.CPU/time.Second) + 1,
-		unix.RLIMIT_DATA:   use.data + room,
-		unix.RLIMIT_AS:     use.size + s.Memory + s.Memory/2, // Go reserves more than it uses
+		unix.RLIMIT_DATA:   use.data + room + stacks,
+		unix.RLIMIT_AS:     use.size + 2*s.Memory + 16*stacks, // what is reserved only counts, too
 	}
 	if raceEnabled { // takes a multiple of the memory
 		delete(limits, unix.RLIMIT_DATA)
