@@ -23,6 +23,7 @@ type Options struct {
 	URL            string        // "icap://host:1344/service", or with TLS "icaps://host:11344/service"; the ports may be left out
 	TLS            *tls.Config   // for icaps; nil is the system's
 	Request        bool          // send contents as uploads (REQMOD), for services that look only into those
+	Preview        int           // the most octets that are sent for a preview; 0: defaultPreview. The service may want fewer, or none.
 	ConnectTimeout time.Duration // 0: 5 s
 	Timeout        time.Duration // of a scan, and of waiting for a free connection; 0: 60 s
 	MaxConnections int           // at a time; 0: 4. The service may allow less.
@@ -33,6 +34,7 @@ type Client struct {
 	url     string // as in requests
 	host    string // as in Host fields
 	method  string
+	preview int
 	options session.Options
 	dialer  *session.Dialer // for OPTIONS, until the service has said how many connections it allows
 
@@ -50,6 +52,11 @@ const (
 	port    = "1344"
 	portTLS = "11344"
 )
+
+// defaultPreview is as short as can be. By a preview services tell the type of a content, and many then wave it through: of
+// c-icap's virus_scan, as Debian configures it, PDF and PNG files come back as unmodified without a scan, also after an empty
+// preview or without any. By one octet it cannot tell the type, and scans.
+const defaultPreview = 1
 
 // New returns a Client. It does not connect; the error is about the address.
 func New(opt Options) (*Client, error) {
@@ -76,6 +83,9 @@ func New(opt Options) (*Client, error) {
 		address = u.Host
 	}
 	c := &Client{url: u.String(), host: u.Host, method: "RESPMOD"}
+	if c.preview = opt.Preview; c.preview <= 0 {
+		c.preview = defaultPreview
+	}
 	if opt.Request {
 		c.method = "REQMOD"
 	}

@@ -245,7 +245,7 @@ func scanner(c *call) {
 func TestSizesAndPreviews(t *testing.T) {
 	for _, preview := range []string{"", "Preview: 0\r\n", "Preview: 30\r\n", "Preview: 1024\r\n", "Preview: 99999999\r\n"} {
 		s := serve(t, basics+preview, scanner)
-		c := client(t, s, nil)
+		c := client(t, s, func(o *Options) { o.Preview = 1 << 20 })
 		for _, size := range []int{0, 1, 29, 30, 31, 1023, 1024, 1025, 64 << 10, 64<<10 + 1, 3 << 20} {
 			for _, want := range []virus.Verdict{{Kind: virus.Clean}, {Kind: virus.Infected, Name: "Test.Marker"}} {
 				content := bytes.Repeat([]byte("x"), size)
@@ -288,7 +288,7 @@ func TestRequests(t *testing.T) {
 		if got.method != method || fmt.Sprintf("%q", got.parts) != fmt.Sprintf("%q", want) || got.url != "icap://"+s.addr+"/avscan" {
 			t.Errorf("%s %s %q, want %s %q", got.method, got.url, got.parts, method, want)
 		}
-		if got.fields.Get("Allow") != "204" || got.fields.Get("Preview") != "4" || string(got.body) != "content" {
+		if got.fields.Get("Allow") != "204" || got.fields.Get("Preview") != "1" || string(got.body) != "content" {
 			t.Errorf("%v, body %q", got.fields, got.body)
 		}
 	}

@@ -82,7 +82,7 @@ func (c *Client) describe(f fields) (*service, error) {
 	}
 	s := &service{name: f.get("service"), tag: strings.Trim(f.get("istag"), `"`), preview: -1, dialer: c.dialer}
 	if n, err := strconv.Atoi(f.get("preview")); err == nil && n >= 0 {
-		s.preview = min(n, maxPreview)
+		s.preview = min(n, maxPreview, c.preview)
 	}
 	// RFC 3507 Section 4.10.2: the number of connections that the service keeps with one client.
 	if n, err := strconv.Atoi(f.get("max-connections")); err == nil && n > 0 && n < c.connections() {
