@@ -21,9 +21,11 @@ import (
 	"assay/verify/message"
 )
 
-// scan returns the commands that look into files.
+// scan returns "scan", and the commands below it.
 func (a *app) scan() *cobra.Command {
-	return group("scan", "Look into a file", "", a.scanHTML())
+	c := a.scanFiles()
+	c.AddCommand(a.scanHTML())
+	return c
 }
 
 // maxHTMLFile is the largest file that "scan html" reads, in octets.

@@ -6,7 +6,11 @@
 package files
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -36,7 +40,7 @@ const (
 // A Virus asks virus scanners. *virus.Group is one. It is called from several goroutines; the error says that there is no
 // verdict.
 type Virus interface {
-	Scan(ctx context.Context, name string, open func() (io.Reader, error)) (virus.Verdict, error)
+	Scan(ctx context.Context, name string, open virus.Open) (virus.Verdict, error)
 }
 
 // Options configure a Scanner.
@@ -104,4 +108,23 @@ func (i *inspection) files(ctx context.Context) scan.Report {
 	}
 	found.Add(other.Scan(ctx, i.m))
 	return found
+}
+
+// File looks into one file that is no part of a message. Its object is the first of the report, with the name as path.
+func (s *Scanner) File(ctx context.Context, name string, content []byte) scan.Report {
+	o := attach.Identify(name, "", content[:min(len(content), attach.Window)])
+	sum := sha256.Sum256(content)
+	o.Path, o.Size, o.SHA256 = name, int64(len(content)), hex.EncodeToString(sum[:])
+	i := &inspection{scanner: s, left: s.opt.Limits, asked: map[string]verdict{}, guessed: true, passwords: s.opt.Passwords}
+	var report scan.Report
+	if o.Size > i.left.Member {
+		o.State, o.Method = scan.Uninspectable, fmt.Sprintf("larger than %d octets", i.left.Member)
+		i.askObject(ctx, &o, func() io.Reader { return bytes.NewReader(content) })
+		report.Findings = describe(&o, nil)
+	} else {
+		report = i.open(ctx, &o, content)
+	}
+	report.Objects = append([]scan.Object{o}, report.Objects...)
+	i.summarize(&report)
+	return report
 }

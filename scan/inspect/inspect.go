@@ -47,6 +47,9 @@ func (i *Inspector) Inspect(ctx context.Context, job Job, sink Sink) (Result, er
 	w.objects = append(w.objects, job.Object)
 	w.file(0, job.Content, 0)
 	w.inherit()
+	for n := range w.objects {
+		w.name(&w.objects[n])
+	}
 	return Result{
 		Objects: w.objects, Links: w.links, Limits: w.limits,
 		Members: w.budget.Members, Octets: w.budget.Octets, Guesses: w.budget.Guesses,
@@ -207,6 +210,16 @@ func (w *walk) sign(o *scan.Object, signs []container.Sign) {
 			o.Findings[same].Count += max(s.Count, 1)
 		case len(o.Findings) < maxFindings:
 			o.Findings = append(o.Findings, scan.Finding{Kind: kind, Section: o.Section, Detail: detail, Count: max(s.Count, 1)})
+		}
+	}
+}
+
+// name adds findings for what the name and the type of a file tell, which attach has found.
+func (w *walk) name(o *scan.Object) {
+	for _, t := range o.Traits {
+		switch t {
+		case scan.Executable, scan.DoubleExtension, scan.RightToLeft, scan.HiddenExtension, scan.TypeMismatch, scan.NamesDiffer, scan.DiskImage:
+			w.sign(o, []container.Sign{{Trait: t, Detail: orElse(o.Name, o.Type)}})
 		}
 	}
 }

@@ -1,0 +1,206 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"assay/scan"
+	"assay/scan/attach"
+	"assay/scan/container"
+)
+
+// A list is a Reader of a made-up format: "list\n", and a line "name=content" per member.
+type list struct{}
+
+func (list) Reads(f *container.File) bool { return bytes.HasPrefix(f.Content, []byte("list\n")) }
+
+func (list) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
+	for line := range strings.Lines(string(f.Content[len("list\n"):])) {
+		if err := f.Budget.Member(); err != nil {
+			return container.Limited(err)
+		}
+		name, content, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		content = strings.ReplaceAll(content, `\n`, "\n")
+		m := container.Member{Name: name, Content: []byte(content)}
+		switch content {
+		case "secret":
+			m = container.Member{Name: name, Size: 6, State: scan.Encrypted, Class: scan.ClassArchive, Method: "made up"}
+		case "plain":
+			m.Plain = true
+		}
+		if !yield(m) {
+			break
+		}
+	}
+	return container.Verdict{State: scan.Inspected, Signs: []container.Sign{{Trait: scan.Ambiguous, Detail: "always"}}}
+}
+
+// A macro is a Reader that calls a content active.
+type macro struct{ state scan.State }
+
+func (macro) Reads(f *container.File) bool {
+	return bytes.Contains(f.Content, []byte("macro")) || bytes.Equal(f.Content, []byte("plain"))
+}
+
+func (m macro) Read(*container.File, func(container.Member) bool) container.Verdict {
+	return container.Verdict{State: m.state, Method: "of macro", Class: scan.ClassOther,
+		Signs: []container.Sign{{Trait: scan.Macros, Detail: strings.Repeat("x", 1000), Count: 2}, {Trait: scan.Macros}}}
+}
+
+// inspected inspects a content and returns the objects in words.
+func inspected(t *testing.T, opt Options, job Job) ([]string, Result, map[string]string) {
+	t.Helper()
+	if job.Object.Path == "" {
+		job.Object = attach.Identify("a.lst", "", job.Content)
+		job.Object.Path, job.Object.Size = "2", int64(len(job.Content))
+	}
+	sunk := map[string]string{}
+	r, err := New(opt).Inspect(context.Background(), job, func(path string, content []byte) error {
+		sunk[path] = string(content)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range r.Objects {
+		got = append(got, strings.TrimRight(fmt.Sprintf("%s %d %s %s %s", o.Path, o.Depth, o.State, o.Class, o.Method), " "))
+	}
+	return got, r, sunk
+}
+
+func TestWalk(t *testing.T) {
+	readers := Options{Readers: [][]container.Reader{{list{}}, {macro{scan.Inspected}}}, LastResort: []container.Reader{}}
+	for _, tt := range []struct {
+		name, content string
+		want          []string
+		sunk          int
+	}{
+		{"text", "hello\n", []string{"2 0 inspected"}, 0},
+		{"unknown", "\x01\x02\x03\xff", []string{"2 0 uninspectable  unknown format"}, 0},
+		{"members", "list\na.txt=hello\nb/c.txt=you\n", []string{"2 0 inspected", "2/a.txt 1 inspected", "2/b/c.txt 1 inspected"}, 2},
+		{"encrypted member", "list\na.doc=secret\n", []string{"2 0 inspected", "2/a.doc 1 encrypted archive made up"}, 0},
+		{"nested", "list\na=list\\nb=hello\n", []string{"2 0 inspected", "2/a 1 inspected", "2/a/b 2 inspected"}, 2},
+		{"the same twice", "list\na=hello\nb=hello\n", []string{"2 0 inspected", "2/a 1 inspected", "2/b 1 inspected"}, 1},
+		{"a name full of tricks", "list\n../../e\x01tc\\pass\u202ewd=x\n", []string{"2 0 inspected", "2/../../etc/passwd 1 inspected"}, 1},
+		{"no name", "list\n=x\n", []string{"2 0 inspected", "2/- 1 inspected"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, _, sunk := inspected(t, readers, Job{Content: []byte(tt.content)})
+			if !slices.Equal(got, tt.want) || len(sunk) != tt.sunk {
+				t.Errorf("got %q, %d contents", got, len(sunk))
+			}
+		})
+	}
+}
+
+// A document that is only wrapped is as active, and as readable, as what is in it.
+func TestInherit(t *testing.T) {
+	readers := Options{Readers: [][]container.Reader{{list{}}, {macro{scan.Uninspectable}}}, LastResort: []container.Reader{}}
+	got, r, _ := inspected(t, readers, Job{Content: []byte("list\na=plain\n")})
+	if want := []string{"2 0 uninspectable other of macro", "2/a 1 uninspectable other of macro"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if !slices.Contains(r.Objects[0].Traits, scan.Macros) {
+		t.Errorf("got %v", r.Objects[0].Traits)
+	}
+	for _, f := range r.Objects[1].Findings {
+		if f.Kind != "attachment.macros" || f.Count != 3 || len(f.Detail) != maxDetail {
+			t.Errorf("got %+v", f)
+		}
+	}
+}
+
+// Of several readers that claim a file the one that can say least about it counts.
+func TestSeveralReaders(t *testing.T) {
+	for _, tt := range []struct {
+		states []scan.State
+		want   string
+	}{
+		{[]scan.State{scan.Inspected, scan.Inspected}, "2 0 inspected other of macro"},
+		{[]scan.State{scan.Inspected, scan.Uninspectable}, "2 0 uninspectable other of macro"},
+		{[]scan.State{scan.Encrypted, scan.Uninspectable}, "2 0 encrypted other of macro"},
+		{[]scan.State{scan.Inspected, ""}, "2 0 uninspectable other of macro"},
+	} {
+		opt := Options{LastResort: []container.Reader{}}
+		for _, s := range tt.states {
+			opt.Readers = append(opt.Readers, []container.Reader{macro{s}})
+		}
+		if got, _, _ := inspected(t, opt, Job{Content: []byte("macro")}); got[0] != tt.want {
+			t.Errorf("%q: got %q", tt.states, got)
+		}
+	}
+	first := Options{Readers: [][]container.Reader{{macro{scan.Inspected}, macro{scan.Encrypted}}}, LastResort: []container.Reader{}}
+	if got, _, _ := inspected(t, first, Job{Content: []byte("macro")}); got[0] != "2 0 inspected other of macro" {
+		t.Errorf("the second of a group was asked: %q", got)
+	}
+}
+
+// What lies deeper than the limit is not called clean, nor is what holds it when members run out.
+func TestLimits(t *testing.T) {
+	readers := Options{Readers: [][]container.Reader{{list{}}}, LastResort: []container.Reader{}}
+	content := "list\na=list\\nb=c\n"
+	got, r, _ := inspected(t, readers, Job{Content: []byte(content), Limits: container.Limits{Depth: 1}})
+	if want := "2/a/b 2 uninspectable  more than 1 files inside of each other"; len(got) != 3 || got[2] != want || !slices.Equal(r.Limits, []string{"depth"}) {
+		t.Errorf("got %q, %q", got, r.Limits)
+	}
+	got, r, _ = inspected(t, readers, Job{Content: []byte("list\n" + strings.Repeat("a=b\n", 10)), Limits: container.Limits{Members: 5}})
+	if len(got) != 6 || got[0] != "2 0 uninspectable  more than 5 members" || !slices.Equal(r.Limits, []string{"members"}) {
+		t.Errorf("got %q, %q", got, r.Limits)
+	}
+}
+
+// The error of the sink ends the inspection.
+func TestSinkError(t *testing.T) {
+	broken := errors.New("no")
+	opt := Options{Readers: [][]container.Reader{{list{}}}, LastResort: []container.Reader{}}
+	calls := 0
+	job := Job{Object: scan.Object{Path: "2"}, Content: []byte("list\na=1\nb=2\n")}
+	_, err := New(opt).Inspect(context.Background(), job, func(string, []byte) error { calls++; return broken })
+	if !errors.Is(err, broken) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+// A mail inside of a file is taken apart, and HTML is read as a browser would.
+func TestMailAndWeb(t *testing.T) {
+	mime := "From: a@example.com\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b\r\n" +
+		"Content-Type: text/html; name=\"x.html\"\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		"PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==\r\n--b--\r\n"
+	for _, tt := range []struct {
+		name, file, content string
+		trait               scan.Trait
+		objects             int
+	}{
+		{"mail", "x.eml", mime, "", 3},
+		{"svg", "x.svg", `<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`, scan.ActiveHTML, 1},
+		{"quiet svg", "x.svg", `<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>`, "", 1},
+		{"page", "x.html", `<html><body onload="x()">`, scan.ActiveHTML, 1},
+		{"quiet page", "x.html", `<html><body><p>hello`, "", 1},
+		{"calendar", "x.ics", "BEGIN:VCALENDAR\r\nX-ALT-DESC;FMTTYPE=text/html:<script>x</script>\r\nEND:VCALENDAR\r\n", scan.ActiveHTML, 1},
+		{"calendar that loads a file", "x.ics", "BEGIN:VCALENDAR\r\nATTACH:fi\r\n le://host/a.exe\r\nEND:VCALENDAR\r\n", scan.RemoteObject, 1},
+		{"calendar that starts a program", "x.ics", "BEGIN:VCALENDAR\r\nACTION:PROCEDURE\r\nEND:VCALENDAR\r\n", scan.Launch, 1},
+		{"quiet calendar", "x.ics", "BEGIN:VCALENDAR\r\nURL:https://example.com/\r\nSUMMARY:file the report\r\nEND:VCALENDAR\r\n", "", 1},
+		{"card", "x.vcf", "BEGIN:VCARD\r\nitem1.URL:\\\\host\\share\r\nEND:VCARD\r\n", scan.RemoteObject, 1},
+		{"quiet card", "x.vcf", "BEGIN:VCARD\nURL:https://example.com/\nEND:VCARD\n", "", 1},
+		{"uuencoded", "x.txt", "hello\nbegin 644 a.exe\n#0V%T\n`\nend\n", "", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := attach.Identify(tt.file, "", []byte(tt.content))
+			o.Path = tt.file
+			got, r, _ := inspected(t, Options{Readers: [][]container.Reader{{mail{}}, {web{}}, {card{}}}, LastResort: []container.Reader{}}, Job{Object: o, Content: []byte(tt.content)})
+			if len(got) != tt.objects || slices.ContainsFunc(r.Objects[0].Traits, scan.Trait.Active) != (tt.trait != "") ||
+				tt.trait != "" && !slices.Contains(r.Objects[0].Traits, tt.trait) {
+				t.Errorf("got %q, %v", got, r.Objects[0].Traits)
+			}
+			if last := r.Objects[len(r.Objects)-1]; tt.name == "mail" && !slices.Contains(last.Traits, scan.ActiveHTML) {
+				t.Errorf("the attachment of the mail: %v", last.Traits)
+			}
+		})
+	}
+}
