@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package worker
 
 import (
@@ -7,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"assay/scan"
 	"assay/scan/inspect"
@@ -23,6 +28,11 @@ func TestMain(m *testing.M) {
 	switch role {
 	case "worker":
 		os.Exit(Main(actors{}, os.Stdin, os.Stdout))
+	case "refused": // may not put up a sandbox
+		if err := refuseSandbox(); err != nil {
+			panic(err)
+		}
+		os.Exit(Main(actors{}, os.Stdin, os.Stdout))
 	case "mute": // says nothing, ever
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	case "deaf": // has no watch
@@ -32,6 +42,23 @@ func TestMain(m *testing.M) {
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// refuseSandbox makes the kernel refuse what a sandbox is made of, as a service manager may do.
+func refuseSandbox() error {
+	var p program
+	p.load(offsetCall)
+	for _, number := range []int{unix.SYS_SECCOMP, unix.SYS_LANDLOCK_CREATE_RULESET} {
+		p.call(number, refuse)
+	}
+	p.where(unix.SYS_PRLIMIT64, 2, unix.BPF_JEQ, 0, allow, refuse)
+	p.where(unix.SYS_SETRLIMIT, 2, unix.BPF_JEQ, 0, refuse, refuse)
+	p.answer(allow)
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return install(p)
 }
 
 // deaf is a worker that spins from the first job on, without a watch and without a sandbox.

@@ -54,12 +54,24 @@ func (p *Pool) Probe(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	defer p.slots.Release(1)
+	ctx, cancel := p.within(ctx)
+	defer cancel()
 	w, err := p.take(ctx)
 	if err != nil {
 		return Status{}, err
 	}
 	p.put(w)
 	return *p.status.Load(), nil
+}
+
+// within returns a context that ends with the pool, too.
+func (p *Pool) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // Inspect implements inspect.Engine. The content that the sink is given is valid until the sink returns; it is the pool's. An
@@ -74,9 +86,8 @@ func (p *Pool) Inspect(ctx context.Context, job inspect.Job, sink inspect.Sink) 
 		return inspect.Result{}, err
 	}
 	defer p.slots.Release(1)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(p.ctx, func() { cancel(ErrClosed) })()
+	ctx, cancel := p.within(ctx)
+	defer cancel()
 	w, err := p.take(ctx)
 	if err != nil {
 		return inspect.Result{}, err

@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package worker
 
 import (
@@ -147,7 +149,7 @@ func TestMemory(t *testing.T) {
 			if _, err := p.Probe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			pid := p.idle[0].pid
+			pid := idle(p).pid
 			most := watchMemory(t, pid)
 			_, err := p.Inspect(t.Context(), job(act, make([]byte, 10<<20)...), nil)
 			var e *Error
@@ -200,7 +202,7 @@ func TestProcessorTime(t *testing.T) {
 			if _, err := p.Probe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			w := p.idle[0]
+			w := idle(p)
 			_, err := p.Inspect(t.Context(), job("spin"), nil)
 			var e *Error
 			if !errors.As(err, &e) || e.Limit != limitTime {
@@ -211,6 +213,54 @@ func TestProcessorTime(t *testing.T) {
 				t.Errorf("it took %v", used)
 			}
 		})
+	}
+}
+
+// TestRefused works on without a sandbox, says so, and keeps the limits all the same.
+func TestRefused(t *testing.T) {
+	p := newPool(t, Options{Command: []string{"/proc/self/exe", "refused"}, Workers: 1, CPU: 500 * time.Millisecond, Memory: 1 << 30})
+	status, err := p.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.Seccomp || status.Landlock || status.Limits || len(status.Missing) != 3 {
+		t.Errorf("sandbox: %+v", status)
+	}
+	if _, err := p.Inspect(t.Context(), job("plain"), nil); err != nil {
+		t.Error(err)
+	}
+	for _, act := range []string{"spin", "eat"} {
+		_, err := p.Inspect(t.Context(), job(act), nil)
+		var e *Error
+		if !errors.As(err, &e) || e.Limit == "" {
+			t.Errorf("%s: %v", act, err)
+			log(t, err)
+		}
+	}
+}
+
+// TestBuffers bounds what is in use, and waits with the context.
+func TestBuffers(t *testing.T) {
+	b := newBuffers(4 << 20)
+	var own []byte
+	first, release, err := b.take(t.Context(), 3<<20, &own)
+	if err != nil || len(first) != 3<<20 {
+		t.Fatalf("take = %d octets, %v", len(first), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := b.take(ctx, 3<<20, &own); !errors.Is(err, context.Canceled) {
+		t.Errorf("take beside another: %v", err)
+	}
+	if small, _, err := b.take(t.Context(), 10, &own); err != nil || len(small) != 10 {
+		t.Errorf("take of a small one = %d octets, %v", len(small), err)
+	}
+	release()
+	if large, _, err := b.take(t.Context(), 100<<20, &own); err != nil || len(large) != 100<<20 {
+		t.Errorf("take of one that is larger than the limit = %d octets, %v", len(large), err)
+	}
+	if cap(own) > small {
+		t.Errorf("it keeps %d octets", cap(own))
 	}
 }
 
@@ -232,6 +282,16 @@ func TestMissing(t *testing.T) {
 	if got := events.changes(); got != "failed" {
 		t.Errorf("events: %s", got)
 	}
+}
+
+// idle returns the worker that was used last, nil if there is none.
+func idle(p *Pool) *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	return p.idle[len(p.idle)-1]
 }
 
 // events collects what becomes of workers.
@@ -363,13 +423,11 @@ func TestIdleDies(t *testing.T) {
 	if _, err := p.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := p.idle[0]
+	w := idle(p)
 	if err := syscall.Kill(w.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-w.done
-	p.mu.Lock() // reap forgets it next
-	p.mu.Unlock()
 	for deadline := time.Now().Add(10 * time.Second); events.changes() != "started crashed"; {
 		if time.Now().After(deadline) {
 			t.Fatalf("events: %s", events.changes())
@@ -386,7 +444,7 @@ func TestSignals(t *testing.T) {
 	if _, err := p.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := p.idle[0]
+	w := idle(p)
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		if err := syscall.Kill(w.pid, s); err != nil {
 			t.Fatal(err)
@@ -479,7 +537,7 @@ func TestEngineFails(t *testing.T) {
 	if err == nil || err.Error() != "cannot be read" {
 		t.Errorf("Inspect: %v", err)
 	}
-	if len(p.idle) != 1 || p.idle[0].jobs != 1 {
+	if w := idle(p); w == nil || w.jobs != 1 {
 		t.Error("the worker is gone")
 	}
 }

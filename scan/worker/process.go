@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -130,16 +129,15 @@ var errGone = errors.New("worker: has ended")
 func (w *process) verdict(why error) error {
 	var limit *Error
 	state, last := w.cmd.ProcessState, w.stderr.String()
-	status, _ := state.Sys().(syscall.WaitStatus)
 	log := fmt.Sprintf("%s after %s; %s", state, state.UserTime()+state.SystemTime(), last)
 	switch {
 	case errors.As(why, &limit):
 		return limit
 	case !errors.Is(why, errGone) && !errors.Is(why, errGarbage):
 		return why // of the context
-	case status.ExitStatus() == exitTime, status.Signaled() && status.Signal() == syscall.SIGXCPU:
+	case state.ExitCode() == exitTime:
 		return limited(limitTime, log)
-	case status.ExitStatus() == exitMemory, exhausted(last):
+	case state.ExitCode() == exitMemory, exhausted(last):
 		return limited(limitMemory, log)
 	case errors.Is(why, errGarbage):
 		return crashed(fmt.Sprintf("%v; %s", why, log))

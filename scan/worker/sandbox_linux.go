@@ -63,11 +63,13 @@ func confine(s setup, m *meter) Status {
 	}
 	runtime.LockOSThread() // what goes for one thread alone is handed on from this one
 	defer runtime.UnlockOSThread()
-	_ = os.WriteFile("/proc/self/comm", []byte("assay-worker"), 0) // a name for people
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)               // no core, and no debugger
+	_ = os.WriteFile("/proc/self/comm", []byte("assay-worker"), 0)  // a name for people
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // when memory ends, the daemon is to survive
+	files := files()
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // no core, and no debugger
 	wall(&status.NoNewPrivileges, "no_new_privs", noNewPrivileges())
 	wall(&status.Landlock, "Landlock", landlock())
-	wall(&status.Limits, "resource limits", limit(s, m.usage(), files()))
+	wall(&status.Limits, "resource limits", limit(s, m.usage(), files))
 	wall(&status.Seccomp, "seccomp", seccomp())
 	return status
 }

@@ -105,12 +105,14 @@ func harmless() []int {
 	}, harmlessHere()...)
 }
 
-// seccomp puts the filter in front of all threads, seccomp(2).
-func seccomp() error {
-	p := filter(os.Getpid())
-	program := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+// seccomp puts the filter in front of all threads.
+func seccomp() error { return install(filter(os.Getpid())) }
+
+// install puts a program in front of all threads, seccomp(2).
+func install(p program) error {
+	load := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&program)))
+		uintptr(unsafe.Pointer(&load)))
 	runtime.KeepAlive(&p)
 	if e != 0 {
 		return e
