@@ -58,11 +58,12 @@ type parse struct {
 // An entry is the place of one member, with every header that speaks of it.
 type entry struct {
 	at      int64
-	local   *header   // nil if there is none
-	listed  []*header // those that differ
-	repeats int       // those that do not
-	away    bool      // in another volume
-	data    int64     // where the content begins; -1 if that is outside of the file
+	local   *header     // nil if there is none
+	listed  []*header   // those that differ
+	repeats int         // those that do not
+	away    bool        // in another volume
+	behind  *descriptor // found behind the content, where no directory has the sizes
+	data    int64       // where the content begins; -1 if that is outside of the file
 }
 
 // open finds every header of the file.
@@ -235,12 +236,19 @@ func (a *archive) scan(at, to int) {
 		if i < 0 || at+i+4 > len(a.b) || a.budget.Check() != nil {
 			return
 		}
-		at = a.record(at + i)
+		at += i
+		// Many signatures in a row, such as "PKPKPK", are passed quickly.
+		for at+4 <= len(a.b) && at < to && a.b[at] == 'P' && a.b[at+1] == 'K' {
+			at = a.record(at)
+		}
 	}
 }
 
 // record takes note of the header at a place, if there is one, and returns where to go on.
 func (a *archive) record(at int) int {
+	if a.b[at+2] > sigEnd[2] || a.full() {
+		return at + 2
+	}
 	switch string(a.b[at : at+4]) {
 	case sigLocal:
 		return a.localAt(at)
@@ -253,7 +261,10 @@ func (a *archive) record(at int) int {
 			return at + centralLen + len(h.name) + len(h.extra) // a comment may have something in it
 		}
 	case sigEnd:
-		if e, ok := parseEnd(a.b, at); ok && len(a.ends) <= maxEndings {
+		if len(a.ends) > maxEndings {
+			return at + 4
+		}
+		if e, ok := parseEnd(a.b, at); ok {
 			a.follow(e)
 			return at + endLen
 		}
@@ -278,6 +289,7 @@ func (a *archive) localAt(at int) int {
 		end = min(end, e.data+h.packed)
 	case len(e.listed) == 0:
 		if d, ok := a.descriptor(e.data, int64(len(a.b))); ok {
+			e.behind = &d
 			end = d.at
 		}
 	}
@@ -356,7 +368,7 @@ type descriptor struct {
 // descriptor searches the descriptor of a content, which tells itself by the length in it. It has a signature or not, and its
 // sizes have 32 or 64 bits.
 func (a *archive) descriptor(data, to int64) (descriptor, bool) {
-	for at := data; at < to && a.looked < 4*len(a.b)+1<<20 && a.budget.Check() == nil; {
+	for at := data; at < to && a.looked < 2*len(a.b)+1<<20 && a.budget.Check() == nil; {
 		i := bytes.Index(a.b[at:to], []byte("PK"))
 		if i < 0 {
 			a.looked += int(to - at)
@@ -426,36 +438,40 @@ func (a *archive) take() []*entry {
 	return fresh
 }
 
-// structure says what is odd about where things are.
-func (a *archive) structure(entries []*entry) {
+// structure says what is odd about directories and their ends.
+func (a *archive) structure() {
 	ended := a.ended()
-	if len(a.directories) > 1 {
+	switch {
+	case len(a.ends) > maxEndings:
+		a.bomb("too many central directories")
+	case len(a.directories) > 1:
 		a.ambiguous(fmt.Sprintf("%d central directories", len(a.directories)))
+	case a.unled && ended:
+		a.ambiguous("a central directory that no end leads to")
 	}
 	if a.wrongCount {
 		a.ambiguous("the central directory is not as long as its end says")
 	}
-	if a.unled && ended {
-		a.ambiguous("a central directory that no end leads to")
+	if !a.definite {
+		return
 	}
-	if a.mended && a.definite {
+	if a.mended {
 		a.verdict.sign(scan.Damaged, "wrong offsets in the central directory")
 	}
-	if len(a.ends) > maxEndings {
-		a.bomb("too many central directories")
-	}
-	if slices.ContainsFunc(a.ends, func(e *ending) bool { return e.listed && e.at+endLen+e.comment > len(a.b) }) && a.definite {
+	if slices.ContainsFunc(a.ends, func(e *ending) bool { return e.listed && e.at+endLen+e.comment > len(a.b) }) {
 		a.verdict.sign(scan.Damaged, "the comment of the archive is cut off")
 	}
-	for _, e := range entries {
-		if len(e.listed) == 0 && (ended || len(a.directories) > 0) {
-			a.ambiguous("a member is in no central directory: " + quote(decodeName(e.local.name, false)))
-		}
-		if e.repeats > maxShared {
-			a.bomb("many entries of the central directory share one member")
-		} else if e.repeats > 0 {
-			a.ambiguous("several entries of the central directory share one member")
-		}
+}
+
+// lists says what is odd about who speaks of an entry.
+func (a *archive) lists(e *entry) {
+	switch {
+	case len(e.listed) == 0 && (a.ended() || len(a.directories) > 0):
+		a.ambiguous("a member is in no central directory: " + quote(decodeName(e.local.name, false)))
+	case e.repeats > maxShared:
+		a.bomb("many entries of the central directory share one member")
+	case e.repeats > 0:
+		a.ambiguous("several entries of the central directory share one member")
 	}
 }
 

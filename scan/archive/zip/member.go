@@ -64,13 +64,13 @@ func Members(f *container.File) ([]*Member, error) {
 
 // plan returns the members of entries.
 func (a *archive) plan(entries []*entry) []*Member {
-	a.structure(entries)
 	var members []*Member
 	for i, e := range entries {
 		next := int64(len(a.b))
 		if i+1 < len(entries) {
 			next = max(entries[i+1].at, e.data)
 		}
+		a.lists(e)
 		members = append(members, a.members(e, next)...)
 	}
 	return members
@@ -158,7 +158,7 @@ func (a *archive) heads(e *entry, next int64) []*header {
 	}
 	if local.later() {
 		local.packed, local.size = -1, -1
-		if d, ok := a.descriptor(e.data, int64(len(a.b))); ok {
+		if d := e.behind; d != nil {
 			local.packed, local.size, local.crc = d.packed, d.size, d.crc
 		}
 	}

@@ -122,6 +122,7 @@ func volume(f *container.File) int {
 func (Reader) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
 	a := open(f)
 	r := &run{archive: a, yield: yield, places: map[string]bool{}}
+	a.structure()
 	entries := a.take()
 	members := a.plan(entries)
 	a.prefix(entries)
@@ -214,6 +215,7 @@ type run struct {
 	yield   func(container.Member) bool
 	places  map[string]bool
 	stopped bool
+	total   int64 // octets that were yielded
 }
 
 // A cache keeps the contents of the entry that is being read: its readings share them.
@@ -235,6 +237,12 @@ func (r *run) give(m *Member, out container.Member) {
 		return
 	}
 	if err := r.budget.Member(); err != nil {
+		r.stopped = true
+		return
+	}
+	r.total += int64(len(out.Content))
+	if l := r.budget.Limits; r.total > max(l.Free, l.Ratio*int64(len(r.b))) {
+		r.bomb(fmt.Sprintf("%d octets unpack to more than %d", len(r.b), r.total))
 		r.stopped = true
 		return
 	}
@@ -278,16 +286,17 @@ func (r *run) overlap(m *Member) bool {
 		return false
 	}
 	if m.entry.local != nil {
-		r.extend(m, m.end)
+		end := m.end
+		if m.unending && m.method != methodStored {
+			end = m.start
+		}
+		r.extend(m, end)
 	}
 	return true
 }
 
 // extend takes note that a member goes to an offset.
 func (r *run) extend(m *Member, end int64) {
-	if m.unending && m.method != methodStored {
-		end = m.start
-	}
 	if end >= r.reach {
 		r.reach, r.reachOf = end, m.entry
 	}
