@@ -11,20 +11,21 @@ import (
 // readCells looks at every cell of a table, for each separator that a program could take (RFC 4180 Section 2 has the comma;
 // Excel takes what the country of its user has, or what a first line "sep=" says).
 func (t *table) readCells(text []byte) error {
-	if bytes.IndexByte(text, '|') < 0 && bytes.IndexByte(text, '(') < 0 {
-		return t.budget.Check() // neither DDE nor a function
+	if !hasLink(text) && !hasCall(text) {
+		return t.budget.Check()
 	}
 	separators := []byte{',', ';', '\t'}
 	if len(text) > 4 && strings.EqualFold(string(text[:4]), "sep=") {
 		separators = append(separators, text[4])
 	}
-	first := true
-	seen := map[byte]bool{}
+	whole := false // one that does not occur leaves the lines whole; once is enough
 	for _, s := range separators {
-		if seen[s] || !first && bytes.IndexByte(text, s) < 0 {
-			continue
+		if bytes.IndexByte(text, s) < 0 {
+			if whole {
+				continue
+			}
+			whole = true
 		}
-		seen[s], first = true, false
 		c := cellReader{text: text, separator: s, table: t}
 		if err := c.read(); err != nil {
 			return err
@@ -32,6 +33,61 @@ func (t *table) readCells(text []byte) error {
 	}
 	return nil
 }
+
+// hasLink reports whether there may be a reference by DDE anywhere, which is soon told of an ordinary table.
+func hasLink(text []byte) bool {
+	last := bytes.LastIndexByte(text, '!')
+	for at := 1; at < last; at++ {
+		i := bytes.IndexByte(text[at:last], '|')
+		if i < 0 {
+			return false
+		}
+		at += i
+		before, behind := text[at-1], text[at+1]
+		if (isWord(before) || before == '\'') && (isWord(behind) || behind == '\'' || !isBlank(behind) && behind != '|') {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCall reports whether a function that matters may be called anywhere.
+func hasCall(text []byte) bool {
+	for at := 1; at < len(text); at++ {
+		i := bytes.IndexByte(text[at:], '(')
+		if i < 0 {
+			return false
+		}
+		at += i
+		if c := text[at-1]; c != ' ' && !isWord(c) {
+			continue
+		}
+		word := bytes.TrimRight(text[max(0, at-24):at], " ")
+		n := len(word)
+		for n > 0 && isWord(word[n-1]) {
+			n--
+		}
+		if isCall(strings.ToUpper(string(word[n:]))) {
+			return true
+		}
+	}
+	return false
+}
+
+// isCall reports whether a name may be that of a function that ReadFormula looks at.
+func isCall(name string) bool {
+	for _, s := range []string{
+		"DDE", "DDEINITIALIZE", "EXEC", "CALL", "REGISTER", "INITIATE", "FOPEN", "REGISTER.ID", "RUN", "WEBSERVICE", "IMPORTXML", "IMPORTDATA", "IMPORTHTML", "IMPORTFEED",
+		"IMPORTRANGE", "IMAGE", "HYPERLINK",
+	} {
+		if strings.HasSuffix(name, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // A cellReader walks over the cells of a table with one separator.
 type cellReader struct {
@@ -65,7 +121,7 @@ func (c *cellReader) read() error {
 // skipBlanks goes to where a cell begins. A tab or carriage return in front of a formula hides it from filters, not from
 // programs (OWASP, CSV Injection).
 func (c *cellReader) skipBlanks() {
-	for c.at < len(c.text) && c.text[c.at] != c.separator && strings.IndexByte(" \t\r\x00\v\f", c.text[c.at]) >= 0 {
+	for c.at < len(c.text) && c.text[c.at] <= ' ' && c.text[c.at] != c.separator && strings.IndexByte(" \t\r\x00\v\f", c.text[c.at]) >= 0 {
 		c.at++
 	}
 }
