@@ -278,7 +278,7 @@ func ansibleVault(content []byte) (container.Verdict, bool) {
 		return container.Verdict{}, false
 	}
 	line, _ := nextLine(rest, 0)
-	if fields := strings.Split(string(line[:min(len(line), 60)]), ";"); len(fields) >= 2 {
+	if fields := strings.Split(string(line[:min(len(line), 60)]), ";"); len(fields) >= 2 { // version; cipher; label
 		return sealedOther("Ansible Vault, %s", clip(strings.TrimSpace(fields[1])))
 	}
 	return sealedOther("Ansible Vault")
