@@ -36,6 +36,7 @@ type survey struct {
 	files    []attachment
 	of       map[*object]int // index in files
 	source   []*object       // streams of JavaScript and XFA
+	acted    map[ref]bool    // what acts has said
 	promised string          // where a file is said to be attached
 	sealed   string          // what an unencrypted wrapper carries, "" for other files
 }
@@ -380,6 +381,18 @@ func (s *survey) values(v any) []any {
 // acts reports whether an action, or one after it, does more than to show another place of the document. Steps bound the
 // chain. A destination is an array, a name or a string.
 func (s *survey) acts(v any, steps int) bool {
+	r, ok := v.(ref)
+	if !ok {
+		return s.chain(v, steps)
+	}
+	if _, known := s.acted[r]; !known {
+		s.acted[r] = s.chain(v, steps)
+	}
+	return s.acted[r]
+}
+
+// chain is acts for what was not asked for yet.
+func (s *survey) chain(v any, steps int) bool {
 	queue := []any{v}
 	for ; len(queue) > 0 && steps > 0; steps-- {
 		v, queue = queue[0], queue[1:]

@@ -75,7 +75,7 @@ func (f *file) findCrypt(passwords []string) {
 
 // addCrypt adds the dictionaries that a value of Encrypt may mean.
 func (f *file) addCrypt(seen []dict, v any) []dict {
-	found := []dict{{}} // of no sense, if nothing is found
+	var found []dict
 	switch v := v.(type) {
 	case dict:
 		found = []dict{v}
@@ -86,9 +86,12 @@ func (f *file) addCrypt(seen []dict, v any) []dict {
 		for _, o := range f.revisions(v) {
 			o.clear = true
 			if d := o.dict(); d != nil {
-				found = append(found[:0], d)
+				found = append(found, d)
 			}
 		}
+	}
+	if len(found) == 0 {
+		found = []dict{{}} // of no sense
 	}
 	for _, d := range found {
 		if !slices.ContainsFunc(seen, func(s dict) bool { return f.same(s, d) }) {

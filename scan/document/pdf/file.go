@@ -160,8 +160,12 @@ func (s *searcher) structure(from, to int) {
 // object reads what may be an object, at its word "obj".
 func (s *searcher) object(at int) {
 	num, gen, start, ok := numbers(s.data, max(s.done, at-64), at)
-	if !ok || s.comment(start) {
+	if !ok {
 		s.pos = at + 3
+		return
+	}
+	if s.comment(start) {
+		s.pos = s.line(at)
 		return
 	}
 	end := s.f.read(objectAt{num: num, gen: gen, start: start, body: at + 3}, s)
@@ -177,6 +181,14 @@ func (s *searcher) comment(at int) bool {
 		line = line[i+1:]
 	}
 	return bytes.IndexByte(line, '%') >= 0
+}
+
+// line returns where the line of an offset ends.
+func (s *searcher) line(at int) int {
+	if i := bytes.IndexAny(s.data[at:], "\r\n"); i >= 0 {
+		return at + i
+	}
+	return len(s.data)
 }
 
 // numbers reads "12 0 " backwards in front of the word "obj" at an offset.
@@ -211,7 +223,7 @@ func number(data []byte, from, at int, spaced bool) (n, start int, ok bool) {
 // trailer reads the dictionary of a trailer: ISO 32000-1 Section 7.5.5.
 func (s *searcher) trailer(at int) {
 	if s.comment(at) {
-		s.pos = at + len("trailer")
+		s.pos = s.line(at)
 		return
 	}
 	p := s.f.parser(at + len("trailer"))
@@ -329,6 +341,9 @@ func (f *file) read(at objectAt, s *searcher) int {
 			end = f.stream(o, v, p, s)
 		}
 	case int64: // it may be the number of the next object
+		end = at.body
+	}
+	if p.space(); bytes.HasPrefix(s.data[p.pos:], []byte("obj")) { // it has no end, and has read the numbers of the next
 		end = at.body
 	}
 	f.add(o, before)

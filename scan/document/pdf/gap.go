@@ -19,9 +19,9 @@ const (
 func (s *survey) foreign(yield func(container.Member) bool) bool {
 	count := 0
 	for _, g := range s.f.gaps {
-		piece := bytes.Trim(s.f.data[g.from:g.to], " \r\n\t\f\x00")
+		piece := s.piece(g)
 		what := magic(piece)
-		if what == "" && len(piece) < leastForeign || len(piece) == len(s.f.data) {
+		if what == "" && len(piece) < leastForeign {
 			continue
 		}
 		where := "octets between objects"
@@ -47,6 +47,20 @@ func (s *survey) foreign(yield func(container.Member) bool) bool {
 		}
 	}
 	return true
+}
+
+// piece returns what a gap has beside white space, the header, and the end of the object before it.
+func (s *survey) piece(g gap) []byte {
+	const space = " \r\n\t\f\x00"
+	start := s.f.start
+	switch {
+	case g.from < start && start < g.to:
+		g.to = start
+	case g.from == start:
+		g.from = min(g.to, start+len("%PDF-1.7"))
+	}
+	piece := bytes.Trim(s.f.data[g.from:g.to], space)
+	return bytes.TrimLeft(bytes.TrimPrefix(piece, []byte("endobj")), space)
 }
 
 // magic names the format of octets, "" if it is none that matters. Archives are read from their end and count anywhere.

@@ -65,7 +65,7 @@ func (p *parser) object(depth int) (any, error) {
 			p.pos += 2
 			return p.dict(depth + 1)
 		}
-		return p.hex(), nil
+		return p.hex()
 	case '[':
 		p.pos++
 		return p.array(depth + 1)
@@ -169,7 +169,7 @@ func digit(c byte) int {
 }
 
 // hex reads a hexadecimal string: ISO 32000-1 Section 7.3.4.3. Whatever is no digit is skipped.
-func (p *parser) hex() text {
+func (p *parser) hex() (any, error) {
 	p.pos++
 	if p.endHex < p.pos {
 		end := bytes.IndexByte(p.data[p.pos:], '>')
@@ -180,10 +180,10 @@ func (p *parser) hex() text {
 	raw := p.data[p.pos:p.endHex]
 	if p.endHex == len(p.data) { // it has no end; what is behind it is read as if it were none
 		p.run()
-		return nil
+		return nil, p.meter.spend(len(raw))
 	}
 	p.pos = p.endHex + 1
-	return unhex(raw)
+	return text(unhex(raw)), nil
 }
 
 // unhex decodes hexadecimal digits; an odd one at the end counts as if 0 followed.

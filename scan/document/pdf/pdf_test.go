@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"assay/scan"
 	"assay/scan/container"
@@ -69,4 +70,16 @@ func (r result) String() string {
 		fmt.Fprintf(&b, "\n  member %q %s %s %s %.60q", m.Name, m.Declared, m.State, m.Method, m.Content)
 	}
 	return b.String()
+}
+
+// readUntil reads a file with a clock of the processor.
+func readUntil(t testing.TB, clock func() time.Duration, content []byte) result {
+	t.Helper()
+	var out result
+	f := &container.File{Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, clock)}
+	out.Verdict = pdf.Reader{}.Read(f, func(m container.Member) bool {
+		out.members = append(out.members, m)
+		return true
+	})
+	return out
 }

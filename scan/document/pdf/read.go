@@ -15,7 +15,7 @@ func (Reader) Read(f *container.File, yield func(container.Member) bool) contain
 		p.findCrypt(f.Passwords)
 	}
 	p.openStreams()
-	s := &survey{f: p, more: map[scan.Trait]int{}, known: map[string]bool{}, of: map[*object]int{}}
+	s := &survey{f: p, more: map[scan.Trait]int{}, known: map[string]bool{}, of: map[*object]int{}, acted: map[ref]bool{}}
 	s.all()
 	s.sources()
 	if p.limit == nil && s.yield(yield) && p.limit == nil {
