@@ -250,6 +250,9 @@ func (d *document) binary(p part) bool {
 		}
 		d.record(kind, data)
 	}
+	if len(r.rest) > 0 {
+		d.fail("the part " + clip(p.shown) + " has damaged records")
+	}
 	return len(r.rest) == 0
 }
 
