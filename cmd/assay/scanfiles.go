@@ -239,7 +239,7 @@ func (s *fileScan) text(name string, r scan.Report) error {
 	for i := range r.Objects {
 		o := &r.Objects[i]
 		indent := strings.Repeat("  ", o.Depth+1)
-		fmt.Fprintf(w, "%s%s: %s, %s, %d octets\n", indent, visible(lastOf(o.Path)), stateWord(o.State), visible(o.Type), o.Size)
+		fmt.Fprintf(w, "%s%s: %s, %s, %d octets\n", indent, visible(label(o)), stateWord(o.State), visible(o.Type), o.Size)
 		if o.Method != "" {
 			class := ""
 			if o.Class != "" {
@@ -255,6 +255,15 @@ func (s *fileScan) text(name string, r scan.Report) error {
 		fmt.Fprintf(w, "  virus scanners: %s\n", visible(strings.TrimSpace(strings.Join(append([]string{string(r.Virus.State)}, r.Virus.Names...), " ")+" "+r.Virus.Error)))
 	}
 	return nil
+}
+
+// label is what an object is called in the tree: the last name of its path, and the file name where that is another.
+func label(o *scan.Object) string {
+	last := lastOf(o.Path)
+	if o.Name == "" || o.Name == last {
+		return last
+	}
+	return last + " " + o.Name
 }
 
 // lastOf is what the last name adds to a path.

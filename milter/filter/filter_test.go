@@ -24,9 +24,9 @@ import (
 	"assay/rules"
 	"assay/rules/shipped"
 	"assay/scan"
-	"assay/scan/attach"
+	"assay/scan/files"
 	"assay/scan/html"
-	"assay/scan/reading"
+	"assay/scan/inspect"
 	"assay/verify"
 	"assay/verify/dns/zone"
 	"assay/verify/message"
@@ -78,7 +78,7 @@ func runCase(t *testing.T, file string) {
 	f := New(Options{
 		Verifier: verify.New(verify.Options{Resolver: z, Trusted: s.trusted}),
 		Rules:    shippedRules(t, s.rules...),
-		Scanners: []scan.Scanner{attach.New(attach.Options{}), &html.Scanner{}, &reading.Scanner{}},
+		Scanners: []scan.Scanner{files.New(files.Options{Engine: inspect.New(inspect.Options{})}), &html.Scanner{}},
 		Headers:  headers.Options{Language: s.language},
 	})
 	got := describe(t, f.Explain(t.Context(), m, granted), m)

@@ -270,7 +270,7 @@ func TestSuggest(t *testing.T) {
 // What is named but not there is a warning about this system, not about the file.
 func TestSystem(t *testing.T) {
 	loaded, err := Parse("t", []byte("format: 1\nlisten: {milter: 'unix:/no/such/directory/m.sock', socket_group: no-such-group}\nrules: {dirs: [shipped, /no/such/rules, /etc/assay/rules.d]}\n"+
-		"scan: {templates: /no/such/texts}\nverify: {smime: {harvest: /no/such/harvest}}\n"), nil)
+		"scan: {templates: /no/such/texts, unscanned: {archive: rules, document: rules, pdf: rules, openpgp: rules, smime: rules, other: rules, uninspectable: rules}}\nverify: {smime: {harvest: /no/such/harvest}}\n"), nil)
 	if err != nil || len(loaded.Warnings) > 0 {
 		t.Fatal(err, loaded.Warnings)
 	}
@@ -288,7 +288,7 @@ func TestSystem(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	loaded, err = Parse("t", []byte("listen: {milter: 'unix:/tmp/m.sock', socket_group: 4}"), nil)
+	loaded, err = Parse("t", []byte("listen: {milter: 'unix:/tmp/m.sock', socket_group: 4}\n"+decided), nil)
 	if err != nil || len(loaded.System()) > 0 {
 		t.Errorf("got %v, %v", loaded.System(), err)
 	}

@@ -19,7 +19,7 @@ type Files struct {
 	Octets        int64
 	Member        int64
 	Ratio         int
-	Passwords     []string
+	Passwords     []string // of the command line
 	PasswordsFile string
 	Guesses       int
 }
@@ -126,11 +126,9 @@ func fileRows() []*key {
 			"Size of one file, as an attachment or inside of one."),
 		newKey("scan.files.ratio", integer(10, 100000), 200, func(c *Config) *int { return &at(c).Ratio },
 			"How many times larger than packed a file of more than 20 MiB may become."),
-		newKey("scan.files.passwords", list[string]{text()}, nil, func(c *Config) *[]string { return &at(c).Passwords },
-			"Passwords that are tried on encrypted files, only to look inside. They appear in no log; keep this file readable "+
-				"for Assay alone, or use scan.files.passwords_file."),
 		newKey("scan.files.passwords_file", optional(directory()), "", func(c *Config) *string { return &at(c).PasswordsFile },
-			"File with such passwords, one per line, read at start and on reload."),
+			"File with passwords, one per line, that are tried on encrypted files, only to look inside; read at start and on reload. They "+
+				"appear in no log."),
 		newKey("scan.files.guesses", integer(0, 100), 20, func(c *Config) *int { return &at(c).Guesses },
 			"Passwords that are taken from the text of a message, where people write them. 0 switches that off."),
 	}
