@@ -47,7 +47,7 @@ func (f *fieldReader) char(c rune) {
 		f.beyond++
 		f.tooDeep = true
 	case c == fieldBegin:
-		f.stack = append(f.stack, field{})
+		f.push()
 	case len(f.stack) == 0:
 	case c == fieldEnd && f.beyond > 0:
 		f.beyond--
@@ -58,6 +58,17 @@ func (f *fieldReader) char(c rune) {
 	case c != fieldSeparator:
 		f.stack[len(f.stack)-1].add(c)
 	}
+}
+
+// push begins a field. What a field before has used is used again.
+func (f *fieldReader) push() {
+	if len(f.stack) == cap(f.stack) {
+		f.stack = append(f.stack, field{})
+		return
+	}
+	f.stack = f.stack[:len(f.stack)+1]
+	top := &f.stack[len(f.stack)-1]
+	*top = field{code: top.code[:0], result: top.result[:0]}
 }
 
 // add appends a character to the code or the result.

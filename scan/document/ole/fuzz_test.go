@@ -2,8 +2,6 @@ package ole
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -65,12 +63,6 @@ func seeds() [][]byte {
 func FuzzRead(f *testing.F) {
 	for _, s := range seeds() {
 		f.Add(s)
-	}
-	samples, _ := filepath.Glob("../../../../shared/vectors/scan/samples/office/*plain.[dxp][ol]*")
-	for _, name := range samples {
-		if b, err := os.ReadFile(name); err == nil {
-			f.Add(b)
-		}
 	}
 	f.Fuzz(read)
 }

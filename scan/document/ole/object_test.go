@@ -99,7 +99,7 @@ func TestIsRemote(t *testing.T) {
 	for place, want := range map[string]bool{
 		"http://a/": true, "HTTPS:\\\\a": true, `\\a\b`: true, "//a/b": true, "file://a/b": true, "file:////a/b": true, "mhtml:http://a": true,
 		"ms-msdt:/id": true, " \"http://a\"": true,
-		"": false, "//": false, "C:\\a": false, "a.doc": false, "file:///c:/a": false, "file:///c|/a": false, "file:": false, "a b:c": false, "/a": false, "file:///home/a": false,
+		"": false, "//": false, "C:\\a": false, "a.doc": false, "file:///c:/a": false, "file:///c|/a": false, "file:": false, "a b:c": false, "cid:image001.png@x": false, "HD:Users:a": false, "mailto:a@b": false, "script:http://a": true, "/a": false, "file:///home/a": false,
 	} {
 		if got := isRemote(place); got != want {
 			t.Errorf("%q: %v", place, got)

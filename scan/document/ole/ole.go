@@ -224,6 +224,8 @@ func worthALook(b []byte) bool {
 		return false
 	}
 	switch t := attach.Sniff(b[:min(len(b), 4096)]); {
+	case t == "image/svg+xml":
+		return true
 	case t == attach.Unknown, strings.HasPrefix(t, "image/"), strings.HasPrefix(t, "text/plain"),
 		strings.HasPrefix(t, "audio/"), strings.HasPrefix(t, "video/"):
 		return false

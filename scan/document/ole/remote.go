@@ -3,6 +3,7 @@ package ole
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,9 @@ func isRemote(place string) bool {
 		return false
 	}
 	if scheme != "file" {
-		return true
+		// What has no slashes may be a path of a Macintosh, or a part of the same mail (cid:).
+		return strings.HasPrefix(rest, "//") || strings.HasPrefix(scheme, "ms-") || strings.HasPrefix(scheme, "search") ||
+			slices.Contains(schemes[:], scheme)
 	}
 	// file:///c:/ is here, file://host/ and file:////host/ are not.
 	host := strings.TrimLeft(rest, "/")
@@ -25,6 +28,9 @@ func isRemote(place string) bool {
 	drive := len(host) > 1 && (host[1] == ':' || host[1] == '|')
 	return host != "" && !drive && (slashes == 2 || slashes > 3)
 }
+
+// schemes are those that lead elsewhere without slashes behind them. The table is never written.
+var schemes = [...]string{"http", "https", "ftp", "mhtml", "its", "mk", "script", "javascript", "vbscript", "shell"}
 
 // notOfScheme reports whether a character cannot stand in the scheme of an address (RFC 3986 Section 3.1).
 func notOfScheme(c rune) bool {
