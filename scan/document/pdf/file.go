@@ -30,7 +30,7 @@ type file struct {
 	hybrid    []int // those of cross-reference streams that only complete a table
 	rebuilt   bool  // the cross-reference table is of no use, so that viewers search for objects as this package does
 	gaps      []gap // what belongs to no structure
-	hidden    []gap // inside of objects, where something looks like the end of one
+	hidden    []gap // inside of objects, where something looks like the start or end of one
 	startxref int   // the last, as an index of pointers, from 1
 	cut       bool  // the last stream has no end
 
@@ -110,7 +110,7 @@ func (s *finder) next(from int) int {
 func (f *file) search(from, to int, top bool) {
 	data := f.data[:to]
 	s := searcher{f: f, data: data, pos: from, done: from, top: top,
-		endstream: newFinder(data, "endstream"), endobj: newFinder(data, "endobj")}
+		endstream: newFinder(data, "endstream"), endobj: newFinder(data, "endobj"), inner: newFinder(data, "obj")}
 	obj, trail := newFinder(data, "obj"), newFinder(data, "trailer")
 	xref, eof := newFinder(data, "xref"), newFinder(data, "%%EOF")
 	for f.limit == nil {
@@ -143,6 +143,7 @@ type searcher struct {
 	done              int // where the last structure ended
 	top               bool
 	endstream, endobj *finder
+	inner             *finder // what looks like the start of another object
 }
 
 // structure notes where something belongs to the file, and what lies in front of it.
@@ -334,7 +335,7 @@ func (f *file) read(at objectAt, s *searcher) int {
 	f.failed(err)
 	f.failed(f.meter.spend(p.pos - at.body))
 	o := &object{num: at.num, gen: at.gen, at: at.start, value: v}
-	end, endobj := p.pos, s.endobj.next(at.body)
+	end, inner := p.pos, s.inner.next(at.body)
 	switch v := v.(type) {
 	case dict:
 		if err == nil {
@@ -350,7 +351,7 @@ func (f *file) read(at objectAt, s *searcher) int {
 	if err != nil {
 		return at.body
 	}
-	if endobj < end {
+	if inner < end {
 		f.hidden = append(f.hidden, gap{at.body, end})
 	}
 	return end

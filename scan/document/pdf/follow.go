@@ -34,7 +34,7 @@ func (f *file) follow() {
 func (f *file) visit(seen map[int]bool) {
 	pointers := slices.Clone(f.pointers)
 	sort.Ints(pointers)
-	s := &searcher{f: f, data: f.data, endstream: newFinder(f.data, "endstream"), endobj: newFinder(f.data, "endobj")}
+	s := &searcher{f: f, data: f.data, endstream: newFinder(f.data, "endstream"), endobj: newFinder(f.data, "endobj"), inner: newFinder(f.data, "obj")}
 	for _, at := range slices.Compact(pointers) {
 		if f.limit != nil {
 			return
@@ -111,7 +111,7 @@ func (f *file) isTable(at int) bool {
 	return false
 }
 
-// searchHidden searches for objects in strings and streams that contain the word endobj.
+// searchHidden searches for objects in strings and streams that contain the word obj.
 func (f *file) searchHidden() {
 	for i := 0; i < len(f.hidden) && f.limit == nil; i++ {
 		g := f.hidden[i]

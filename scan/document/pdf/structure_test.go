@@ -86,6 +86,7 @@ func TestFound(t *testing.T) {
 		{"behind a string without an end", []byte("%PDF-1.4\n4 0 obj (xx \nendobj" + hidden), "launch"},
 		{"in a string, if the table is broken", bytes.Replace(document("", "(x endobj"+hidden+")"), []byte("startxref\n"), []byte("startxref\n9"), 1), "launch"},
 		{"in a stream, if the table is broken", bytes.Replace(document("", stream("", []byte("endstream endobj"+hidden))), []byte("startxref\n"), []byte("startxref\n9"), 1), "launch"},
+		{"in a stream without a table", []byte("%PDF-1.4\n1 0 obj<<>>stream\n9 0 obj" + launch + "endstream"), "launch"},
 		{"in a stream, where a table leads", pointed, "ambiguous launch"},
 		{"behind a comment, where a table leads", bytes.Replace(plain, []byte("4 0 obj"), []byte("4 %\n 0%\nobj"), 1), "launch"},
 		{"in a dictionary without an end", document("", "<</A<</B<</C "+launch), "launch"},
