@@ -29,13 +29,14 @@ func (CMS) Reads(f *container.File) bool {
 
 // Read implements container.Reader.
 func (CMS) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
-	r := cmsRun{f: f, yield: yield}
+	r := cmsRun{f: f, yield: yield, whole: true}
 	switch {
 	case isCMS(f.Content):
-		r.object(f.Content, true)
+		r.object(f.Content)
 	case isCMSText(f.Content):
-		r.object(decodeBase64(trimText(f.Content)), true)
+		r.object(decodeBase64(trimText(f.Content)))
 	default:
+		r.whole = false
 		r.pem(f.Content)
 	}
 	return r.verdict()
@@ -99,6 +100,7 @@ func hasBlock(text []byte, wanted func(label string) bool) bool {
 type cmsRun struct {
 	f       *container.File
 	yield   func(container.Member) bool
+	whole   bool // the file is one object
 	stopped bool
 	locked  []string
 	trouble []string
@@ -106,7 +108,10 @@ type cmsRun struct {
 }
 
 func (r *cmsRun) verdict() container.Verdict {
-	v := container.Verdict{State: scan.Inspected, Signs: r.signs}
+	v := container.Verdict{State: scan.Inspected, Signs: r.signs, Type: "application/pkcs7-mime"}
+	if !r.whole {
+		v.Type = "" // a text with an object in it
+	}
 	switch {
 	case len(r.locked) > 0:
 		v.State, v.Class, v.Method = scan.Encrypted, scan.ClassSMIME, r.locked[0]
@@ -137,7 +142,7 @@ func (r *cmsRun) pem(text []byte) {
 	complete := blocks(text, func(b block) bool {
 		if isCMSLabel(b.label) {
 			if data := b.data(); len(data) >= smallestMessage {
-				r.object(data, false)
+				r.object(data)
 			}
 		}
 		return !r.stopped && r.f.Budget.Check() == nil
@@ -156,7 +161,7 @@ func limits(ber []byte) cms.Limits {
 }
 
 // object reads one ContentInfo.
-func (r *cmsRun) object(ber []byte, whole bool) {
+func (r *cmsRun) object(ber []byte) {
 	if err := r.f.Budget.Spend(int64(len(ber))); err != nil {
 		r.fail("%s", err)
 		return
@@ -172,7 +177,7 @@ func (r *cmsRun) object(ber []byte, whole bool) {
 		r.signs = append(r.signs, container.Sign{Trait: scan.Polyglot, Detail: "octets behind the CMS object"})
 		r.member(container.Member{Content: behind})
 	}
-	r.info(der, whole)
+	r.info(der)
 }
 
 // split cuts off what follows an element of definite length, and blanks behind one of indefinite length.
@@ -235,7 +240,7 @@ func sealedKind(kind cms.Kind) string {
 }
 
 // info reads a ContentInfo in DER.
-func (r *cmsRun) info(der []byte, whole bool) {
+func (r *cmsRun) info(der []byte) {
 	var seq, content cryptobyte.String
 	var oid asn1.ObjectIdentifier
 	in := cryptobyte.String(der)
@@ -256,9 +261,9 @@ func (r *cmsRun) info(der []byte, whole bool) {
 	case content.Empty() && kind != cms.Unknown:
 		// Nothing is in it.
 	case kind == cms.Data:
-		r.octets(content, oid, whole)
+		r.octets(content, oid)
 	case kind == cms.Signed, kind == cms.Compressed, kind == cms.Digested, kind == cms.Authenticated:
-		if !r.encapsulated(content, kind, whole) {
+		if !r.encapsulated(content, kind) {
 			r.fail("CMS object: damaged")
 		}
 	default:
@@ -307,7 +312,7 @@ func recipientKind(r cms.Recipient) string {
 // encapsulated reads SignedData, CompressedData, DigestedData or AuthenticatedData up to its EncapsulatedContentInfo (RFC
 // 5652 Sections 5.1, 7 and 9.1, RFC 3274 Section 1.1): the first SEQUENCE that begins with an object identifier and is no
 // algorithm.
-func (r *cmsRun) encapsulated(content cryptobyte.String, kind cms.Kind, whole bool) bool {
+func (r *cmsRun) encapsulated(content cryptobyte.String, kind cms.Kind) bool {
 	var seq, info, wrapped cryptobyte.String
 	var oid asn1.ObjectIdentifier
 	if !content.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.SkipASN1(cbasn1.INTEGER) {
@@ -332,15 +337,15 @@ func (r *cmsRun) encapsulated(content cryptobyte.String, kind cms.Kind, whole bo
 		return false
 	}
 	if kind == cms.Compressed {
-		r.inflate(wrapped, oid, whole)
+		r.inflate(wrapped, oid)
 		return true
 	}
-	r.octets(wrapped, oid, whole)
+	r.octets(wrapped, oid)
 	return true
 }
 
 // inflate unpacks CompressedData (RFC 3274 Section 2).
-func (r *cmsRun) inflate(wrapped cryptobyte.String, oid asn1.ObjectIdentifier, whole bool) {
+func (r *cmsRun) inflate(wrapped cryptobyte.String, oid asn1.ObjectIdentifier) {
 	var packed cryptobyte.String
 	if !wrapped.ReadASN1(&packed, cbasn1.OCTET_STRING) {
 		r.fail("CMS object: damaged")
@@ -360,12 +365,12 @@ func (r *cmsRun) inflate(wrapped cryptobyte.String, oid asn1.ObjectIdentifier, w
 		r.signs = append(r.signs, damaged("compressed content of a CMS object"))
 	}
 	if len(out) > 0 {
-		r.content(out, oid, whole)
+		r.content(out, oid)
 	}
 }
 
 // octets reads an OCTET STRING, or what PKCS #7 version 1.5 had in its place.
-func (r *cmsRun) octets(wrapped cryptobyte.String, oid asn1.ObjectIdentifier, whole bool) {
+func (r *cmsRun) octets(wrapped cryptobyte.String, oid asn1.ObjectIdentifier) {
 	var value, element cryptobyte.String
 	var tag cbasn1.Tag
 	if !wrapped.ReadAnyASN1Element(&element, &tag) {
@@ -373,14 +378,14 @@ func (r *cmsRun) octets(wrapped cryptobyte.String, oid asn1.ObjectIdentifier, wh
 		return
 	}
 	if tag != cbasn1.OCTET_STRING {
-		r.content(element, oid, whole)
+		r.content(element, oid)
 		return
 	}
 	if !element.ReadASN1(&value, cbasn1.OCTET_STRING) {
 		r.fail("CMS object: damaged")
 		return
 	}
-	r.content(value, oid, whole)
+	r.content(value, oid)
 }
 
 // structures are types of content that hold no file: a time stamp (RFC 3161), what Authenticode signs, a list of trusted
@@ -391,7 +396,7 @@ var structures = [...]string{
 
 // content yields what an object carries. A type other than data says that it is another CMS structure without its
 // ContentInfo (RFC 5652 Section 5.2).
-func (r *cmsRun) content(content []byte, oid asn1.ObjectIdentifier, whole bool) {
+func (r *cmsRun) content(content []byte, oid asn1.ObjectIdentifier) {
 	for _, s := range structures {
 		if oid.String() == s {
 			return
@@ -405,7 +410,7 @@ func (r *cmsRun) content(content []byte, oid asn1.ObjectIdentifier, whole bool) 
 	if kind != cms.Data && kind != cms.Unknown && !isCMS(content) {
 		content = wrapInfo(oid, content)
 	}
-	m := container.Member{Content: content, Plain: whole}
+	m := container.Member{Content: content, Plain: r.whole}
 	m.Name, m.Declared = innerName(r.f.Name), ""
 	if isEntity(content) {
 		m.Name, m.Declared = "", "message/rfc822"

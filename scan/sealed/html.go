@@ -39,13 +39,14 @@ type page struct {
 	portal   string // who opens the content that is in the page, when it is sent there
 }
 
-// htmlText returns a page with its ASCII letters in lower case, and in UTF-16 without the other octets. ok is false for
-// what has no elements that are of interest here.
+// htmlText returns a page with its ASCII letters in lower case, and one in UTF-16 without the other octets. ok is false for
+// what has no payload or no elements that are of interest here.
 func htmlText(content []byte) (text []byte, ok bool) {
 	if len(content) > 2 && (content[0] == 0xff && content[1] == 0xfe || content[0] == 0xfe && content[1] == 0xff) {
 		content = narrow(content)
 	}
-	if !isText(content) || !bytes.ContainsRune(content, '<') {
+	// Few pages have a payload, so that is asked first.
+	if !isText(content) || bytes.IndexByte(content, '<') < 0 || !hasPayload(content) {
 		return nil, false
 	}
 	lower := make([]byte, len(content))
@@ -58,8 +59,7 @@ func htmlText(content []byte) (text []byte, ok bool) {
 	if !containsAny(lower, "<script", "<form", "<input") {
 		return nil, false
 	}
-	// The payload is in the letters as they were.
-	return append(append(lower, 0), content...), true
+	return lower, true
 }
 
 // narrow takes every octet of UTF-16 that is not zero: enough for ASCII.
@@ -83,8 +83,7 @@ func containsAny(text []byte, words ...string) bool {
 }
 
 // readPage tells what a page is. Text is what htmlText returns.
-func readPage(text []byte) page {
-	lower, content := text[:len(text)/2], text[len(text)/2+1:]
+func readPage(lower []byte) page {
 	script := hasScript(lower)
 	asks := asksPassword(lower)
 	decrypts := script && (containsAny(lower, decrypting...) || asks && containsAny(lower, "decrypt", "decipher"))
@@ -92,7 +91,7 @@ func readPage(text []byte) page {
 	if !decrypts {
 		portal = portalOf(lower, script)
 	}
-	if !decrypts && portal == "" || !hasPayload(content) {
+	if !decrypts && portal == "" {
 		return page{}
 	}
 	return page{decrypts: decrypts, asks: asks, portal: portal}
@@ -195,8 +194,15 @@ func hasPayload(content []byte) bool {
 	return isPayload(run)
 }
 
-// isRunOctet reports whether an octet is of base64 of any kind, which has the digits of hex too.
-func isRunOctet(c byte) bool { return isBase64(c) || c == '-' || c == '_' || c == '=' }
+// runOctets are the octets of base64 of any kind, which has the digits of hex too. It is never written.
+var runOctets = func() (table [256]bool) {
+	for c := range 256 {
+		table[c] = isBase64(byte(c)) || c == '-' || c == '_' || c == '='
+	}
+	return table
+}()
+
+func isRunOctet(c byte) bool { return runOctets[c] }
 
 // skipJoint skips what may stand between the pieces of a string in a script: quotes, plus, comma, line ends. There has to be
 // a piece behind it.

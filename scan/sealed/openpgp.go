@@ -26,10 +26,27 @@ func (OpenPGP) Read(f *container.File, yield func(container.Member) bool) contai
 	case len(f.Content) > 0 && f.Content[0]&0x80 != 0 && isOpenPGP(f.Content):
 		r.plain = true
 		r.packets(f.Content, 0)
+		v := r.verdict()
+		v.Type = binaryType(f.Content, v)
+		return v
 	case !isVersionPart(f.Content):
 		r.text(f.Content)
 	}
 	return r.verdict()
+}
+
+// binaryType returns the media type of what has no armor, by its first packet (RFC 3156 Section 2).
+func binaryType(content []byte, v container.Verdict) string {
+	p, _, _ := cutPacket(content, false)
+	switch {
+	case v.State == scan.Encrypted || v.Class != "":
+		return "application/pgp-encrypted"
+	case p.tag == tagSignature:
+		return "application/pgp-signature"
+	case p.tag == tagPublicKey || p.tag == tagSecretKey:
+		return "application/pgp-keys"
+	}
+	return "application/x-openpgp-message"
 }
 
 // Inline reports whether a text carries an encrypted OpenPGP message in ASCII armor, and how that is encrypted. Armor

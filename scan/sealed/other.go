@@ -155,7 +155,7 @@ func keyStore(content []byte) (container.Verdict, bool) {
 		return container.Verdict{}, false
 	}
 	if n := binary.BigEndian.Uint32(content[8:]); n > 0 && onlyCertificates(content[12:], n, binary.BigEndian.Uint32(content[4:])) {
-		return container.Verdict{State: scan.Inspected}, true
+		return container.Verdict{State: scan.Inspected, Type: "application/x-java-keystore"}, true
 	}
 	return sealedOther("%s", method)
 }

@@ -11,15 +11,15 @@ gpg() { command gpg --batch --yes --quiet --pinentry-mode loopback --trust-model
 sym() { gpg --passphrase secret "$@"; }
 
 for c in AES AES192 AES256 3DES CAST5 BLOWFISH TWOFISH CAMELLIA256 IDEA; do
-    sym --s2k-count 1024 --cipher-algo $c -c -o sym-$c.gpg hello.txt
+    sym --s2k-count 65536 --cipher-algo $c -c -o sym-$c.gpg hello.txt
 done
 sym --s2k-mode 0 --cipher-algo AES -c -o sym-s2k0.gpg hello.txt
 sym --s2k-mode 1 --s2k-digest-algo SHA512 --cipher-algo AES256 -c -o sym-s2k1.gpg hello.txt
-sym --s2k-count 1024 --s2k-digest-algo SHA256 -c -o sym-sha256.gpg hello.txt
+sym --s2k-count 65536 --s2k-digest-algo SHA256 -c -o sym-sha256.gpg hello.txt
 sym --s2k-count 65011712 -c -o sym-max.gpg hello.txt
-sym --rfc2440 --cipher-algo CAST5 -c -o sym-sed.gpg hello.txt
-sym --s2k-count 1024 -c -o sym-partial.gpg <hello.txt
-sym --s2k-count 1024 -a -c -o sym.asc hello.txt
+sym --rfc2440 --s2k-count 65536 --cipher-algo CAST5 -c -o sym-sed.gpg hello.txt
+sym --s2k-count 65536 -c -o sym-partial.gpg <hello.txt
+sym --s2k-count 65536 -a -c -o sym.asc hello.txt
 for z in zip zlib bzip2 uncompressed; do
     gpg --compress-algo $z --store -o lit-$z.gpg hello.txt
 done
@@ -29,7 +29,7 @@ gpg --passphrase '' --quick-gen-key 'Two <two@example.com>' future-default defau
 gpg -r one@example.com -e -o pk1.gpg hello.txt
 gpg -r one@example.com -r two@example.com -a -e -o pk2.asc hello.txt
 gpg -R one@example.com -e -o pk-hidden.gpg hello.txt
-sym -r one@example.com -c -e -o pk-password.gpg hello.txt
+sym --s2k-count 65536 -r one@example.com -c -e -o pk-password.gpg hello.txt
 gpg -r one@example.com -s -e -o pk-signed.gpg hello.txt
 gpg -s -o signed.gpg hello.txt
 gpg -a -s -o signed.asc hello.txt
