@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -92,12 +93,22 @@ func (d *daemon) observeInspection() inspectionObserver {
 		},
 		virus: func(o virus.Observation) {
 			d.metrics.ObserveVirus(o.Kind, o.Err, o.Duration)
+			d.metrics.VirusScanner(o.Engine, answered(o.Err))
 			if o.Err != nil {
 				d.log.Warn("virus scanner has not answered", "scanner", o.Engine, "reason", firstLine(o.Err.Error()))
 			}
 		},
 	}
 }
+
+// answered reports whether a scanner is up, by its error: one that refuses a content is.
+func answered(err error) bool {
+	return err == nil || errors.Is(err, virus.ErrTooLarge) || errors.Is(err, virus.ErrRefused)
+}
+
+// checkTime is how long virus scanners have to answer at start and after a change of the configuration. Mail does not wait
+// for that.
+const checkTime = time.Minute
 
 // open starts what works in the background for a generation.
 func (g *generation) open(log *slog.Logger) {
@@ -106,6 +117,13 @@ func (g *generation) open(log *slog.Logger) {
 	g.end, g.ended = cancel, ended
 	go func() {
 		defer close(ended)
+		var checking sync.WaitGroup
+		defer checking.Wait()
+		checking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, checkTime)
+			defer cancel()
+			checkVirus(ctx, log, g.files.virus, g.config.Limits.Message)
+		})
 		g.tell.Run(ctx)
 		log.Debug("notifications ended")
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -50,6 +51,21 @@ func (i *inspection) again(c *config.Config) (*inspection, error) {
 		return nil, fmt.Errorf("scan.files.passwords_file: %w", err)
 	}
 	return &next, nil
+}
+
+// down returns an error while none of the virus scanners answers.
+func (i *inspection) down() error {
+	if i.virus == nil {
+		return nil
+	}
+	var reasons []string
+	for _, s := range i.virus.Status() {
+		if s.Up {
+			return nil
+		}
+		reasons = append(reasons, s.Name+": "+s.Error)
+	}
+	return fmt.Errorf("no virus scanner answers: %s", strings.Join(reasons, "; "))
 }
 
 // inProcess is the inspection of files that people of the house have written, such as those beside the tests of rules. No

@@ -466,7 +466,7 @@ func (d *daemon) healthy() error {
 	if d.stop.Load() {
 		return metrics.ErrDraining
 	}
-	return nil
+	return d.current.Load().files.down()
 }
 
 // addresses lists where listeners listen, in the notation of the configuration.

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"assay/cmd/internal/clamtest"
 )
 
 // zoneFile is the DNS of the demonstration. The addresses and names are those reserved for documentation (RFC 5737,
@@ -56,6 +60,8 @@ type act struct {
 	alter    func([]byte) []byte // what happens to the message behind the signature
 	html     string              // the text is HTML
 	file     string              // name of an attachment
+	content  []byte              // of the attachment
+	text     string              // of the mail with an attachment
 	body     []string            // in the delivered body, which is changed; "no: " as in want
 	code     int                 // of the reply
 	want     []string            // in the added fields, or in the reply; "no: " in front of what must not be there
@@ -85,7 +91,7 @@ func acts() []act {
 	refused.code, refused.want = 550, []string{"5.7.1 DMARC policy of bank.example"}
 	refused.shows = "refused, as the bank asks for"
 
-	return []act{honest(), newsletter(), marked, boast, list(), broken(), script(), refused, ownRule(), away(), back()}
+	return []act{honest(), newsletter(), marked, boast, list(), broken(), script(), sealed(), opened(), malware(), refused, ownRule(), away(), back()}
 }
 
 // honest is the mail everybody hopes for.
@@ -143,6 +149,55 @@ func script() act {
 	a.body = []string{"<p>Dear customer,</p><p>look at our", "https://partner.example/", "no: script", "no: onclick"}
 	a.shows = "what acts on its own is gone, the rest is as it was written, and the checks were made before"
 	return a
+}
+
+// encryptedZIP was made with zip -P Winter-2026, and holds a text.
+const encryptedZIP = "UEsDBAoACQAAAIgpdl2Yfm4bLAAAACAAAAALABwAZmlndXJlcy50eHRVVAkAA695AmuveQJrdXgLAAEEAAAAAAQAAAAAheIqaS6KxKF6jgQR3K8A" +
+	"YE4KtEPt9iWVdr7hRqUO2Yh8jUPXUKaichuRKEJQSwcImH5uGywAAAAgAAAAUEsBAh4DCgAJAAAAiCl2XZh+bhssAAAAIAAAAAsAGAAAAAAAAQAAAKSBAAAAAGZpZ3VyZXMu" +
+	"dHh0VVQFAAOveQJrdXgLAAEEAAAAAAQAAAAAUEsFBgAAAAABAAEAUQAAAIEAAAAAAA=="
+
+// sealed is a mail with an archive that nobody on the way can open.
+func sealed() act {
+	a := honest()
+	a.title = "An archive with a password, which no virus scanner can open"
+	a.subject, a.file = "Figures for November", "figures.zip"
+	a.content, _ = base64.StdEncoding.DecodeString(encryptedZIP)
+	a.text = "The password comes by telephone."
+	a.want = []string{"could not be checked", "encrypted archive", "rules=encrypted-archive-authenticated"}
+	a.shows = "told apart, neither called infected nor clean; scan.unscanned.archive decides what happens to it"
+	return a
+}
+
+// opened is the same mail with the password in its text.
+func opened() act {
+	a := sealed()
+	a.title = "The same archive, and the mail gives the password away"
+	a.text = "The password is Winter-2026."
+	a.want = []string{"no: could not be checked", "rules=none"}
+	a.shows = "Assay has tried the words near \"password\", looked inside, and found nothing bad"
+	return a
+}
+
+// malware carries the test file of EICAR in an archive.
+func malware() act {
+	a := honest()
+	a.title = "Malware in an archive: clamd is asked about everything that was found inside"
+	a.subject, a.file = "Your order", "order.zip"
+	a.content = archive("order.com", clamtest.EICAR())
+	a.code, a.want = 550, []string{"5.7.1 malware found"}
+	a.shows = "refused by the rule virus-found"
+	return a
+}
+
+// archive makes a ZIP file of one member.
+func archive(name string, content []byte) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	if f, err := w.Create(name); err == nil {
+		_, _ = f.Write(content) // a Buffer takes everything
+	}
+	_ = w.Close()
+	return b.Bytes()
 }
 
 // ownRule is refused by a rule that did not exist a moment before.
@@ -240,10 +295,25 @@ func (a act) message() []byte {
 	switch {
 	case a.html != "":
 		fmt.Fprintf(&b, "Content-Type: text/html; charset=utf-8\r\n\r\n%s\r\n", a.html)
+	case a.content != nil:
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=demo\r\n\r\n--demo\r\n\r\n%s\r\n--demo\r\nContent-Type: application/zip\r\n"+
+			"Content-Disposition: attachment; filename=%s\r\nContent-Transfer-Encoding: base64\r\n\r\n%s\r\n--demo--\r\n",
+			a.text, a.file, lines(base64.StdEncoding.EncodeToString(a.content)))
 	case a.file != "":
 		fmt.Fprintf(&b, "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=%s\r\n\r\nCD001\r\n", a.file)
 	default:
 		fmt.Fprintf(&b, "\r\nThis is the text of the mail.\r\n")
 	}
 	return b.Bytes()
+}
+
+// lines breaks base64 into lines (RFC 2045 Section 6.8).
+func lines(text string) string {
+	const longest = 76
+	var b strings.Builder
+	for len(text) > longest {
+		b.WriteString(text[:longest] + "\r\n")
+		text = text[longest:]
+	}
+	return b.String() + text
 }

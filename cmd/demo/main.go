@@ -1,5 +1,5 @@
 // Demo shows what Assay does with real mail. It brings up a private Postfix on the loopback interface, a DNS server with
-// a zone of its own and Assay between them, sends a handful of telling mails, and prints what a user would find
+// a zone of its own, a clamd and Assay between them, sends a handful of telling mails, and prints what a user would find
 // delivered. It touches nothing of the system's own mail service and leaves nothing behind. The exit status is 1 if
 // anything is not as it should be, so that it is a test too.
 package main
@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 
+	"assay/cmd/internal/clamtest"
 	"assay/cmd/internal/mtatest"
 	"assay/verify/dns/dnstest"
 	"assay/verify/dns/zone"
@@ -46,6 +47,7 @@ type stage struct {
 	dns     *dnstest.Server
 	sink    *mtatest.Sink
 	postfix *mtatest.Postfix
+	clamd   *clamtest.Server
 	assay   *mtatest.Daemon
 	out     io.Writer
 }
@@ -57,7 +59,8 @@ func run(ctx context.Context, program string, out io.Writer) (err error) {
 	if err := s.open(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "A private Postfix listens on %s, the DNS on %s, Assay on 127.0.0.1:%d.\n", s.postfix.Addr(), s.dns.Addr(), s.port)
+	fmt.Fprintf(out, "A private Postfix listens on %s, the DNS on %s, ClamAV's clamd on %s, Assay on 127.0.0.1:%d.\n",
+		s.postfix.Addr(), s.dns.Addr(), s.clamd.Unix(), s.port)
 	failed := 0
 	for n, act := range acts() {
 		if err := ctx.Err(); err != nil {
@@ -112,6 +115,9 @@ func (s *stage) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if s.clamd, err = clamtest.Start(clamtest.Options{}); err != nil {
+		return err
+	}
 	return s.startAssay()
 }
 
@@ -129,7 +135,8 @@ identity: {authserv_id: mx.demo.example}
 resolver: {servers: [%q], timeout: 500ms}
 verify: {dmarc: {enforce: %t}}
 rules: {dirs: [shipped, %q]}
-`, s.port, s.dns.Addr(), enforce, s.rules)
+scan: {virus: {clamd: [%q]}}
+`, s.port, s.dns.Addr(), enforce, s.rules, s.clamd.Unix())
 }
 
 // close takes everything down.
@@ -137,6 +144,9 @@ func (s *stage) close() error {
 	var errs []error
 	if s.assay != nil {
 		errs = append(errs, s.assay.Close())
+	}
+	if s.clamd != nil {
+		errs = append(errs, s.clamd.Close())
 	}
 	if s.postfix != nil {
 		errs = append(errs, s.postfix.Close())
