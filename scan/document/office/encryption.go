@@ -47,11 +47,18 @@ func (i *inspector) rights(e element) {
 			i.doc.lock("DRM, "+clip(i.kind[strings.LastIndexAny(i.kind, "#/")+1:]), false)
 		}
 	case "CipherReference":
+		name := partName(e.attr("URI"))
+		if isObfuscation(i.kind) && isFontName(name) {
+			if i.doc.obfuscated == nil {
+				i.doc.obfuscated = map[string]bool{}
+			}
+			i.doc.obfuscated[name] = true
+		}
 		if !isObfuscation(i.kind) {
 			if i.doc.locked == nil {
 				i.doc.locked = map[string]string{}
 			}
-			i.doc.locked[partName(e.attr("URI"))] = i.doc.method
+			i.doc.locked[name] = i.doc.method
 		}
 	}
 }

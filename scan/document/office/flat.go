@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
 
 	"assay/scan"
@@ -101,4 +102,16 @@ func activeMime(content []byte, b *container.Budget) ([]byte, bool) {
 		}
 	}
 	return content, true
+}
+
+// mashup returns the package with the queries of Power Query ([MS-QDEFF] Section 2.2): version, length, a ZIP file.
+func mashup(content []byte) ([]byte, bool) {
+	if len(content) < 12 || string(content[8:10]) != "PK" {
+		return nil, false
+	}
+	n := binary.LittleEndian.Uint32(content[4:])
+	if int64(n) > int64(len(content)-8) {
+		return nil, false
+	}
+	return content[8 : 8+n], true
 }

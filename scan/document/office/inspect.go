@@ -132,7 +132,8 @@ func (i *inspector) octets() {
 		i.doc.made(container.Member{Name: name, Content: plain})
 		return
 	}
-	if bytes.HasPrefix(content, []byte("DataMashup")) {
+	if inner, ok := mashup(content); ok && name == "DataMashup" {
+		i.doc.made(container.Member{Name: "DataMashup.zip", Content: inner})
 		return
 	}
 	if i.part.name == flatName {

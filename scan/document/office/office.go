@@ -19,7 +19,7 @@ type Reader struct{}
 
 // Reads implements container.Reader.
 func (Reader) Reads(f *container.File) bool {
-	if isFlat(f.Content) {
+	if isFlat(f.Content) || mediaType(f) != "" {
 		return true
 	}
 	if !isZIP(f.Content) {
@@ -49,7 +49,10 @@ func isZIP(content []byte) bool {
 
 // Read implements container.Reader.
 func (Reader) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
-	d := &document{file: f, budget: f.Budget, give: yield, parts: map[string]bool{}}
+	if kind := mediaType(f); kind != "" {
+		return container.Verdict{State: scan.Inspected, Type: kind}
+	}
+	d := &document{file: f, budget: f.Budget, give: yield, parts: map[string]bool{}, seen: map[string]bool{}}
 	if isFlat(f.Content) {
 		d.flat()
 	} else {
@@ -125,21 +128,24 @@ type document struct {
 	give    func(container.Member) bool
 	stopped bool
 
-	form      form
-	parts     map[string]bool // names of the parts that exist
-	types     contentTypes
-	promised  []promise // parts that something refers to as macros
-	callback  bool      // a ribbon calls a macro when it is loaded
-	locked    map[string]string
-	crypt     map[string]*encryption // of OpenDocument, by the name of the part
-	encrypted bool
-	opened    bool   // something that was encrypted has been decrypted
-	shut      bool   // something that is encrypted has not
-	password  string // that has opened a part
-	hopeless  bool   // no password has opened the first part that is encrypted
-	work      int    // turns of key derivations that were made
-	method    string
-	wrong     string // why it is not inspected in full; the first reason
+	form       form
+	parts      map[string]bool // names of the parts that exist
+	types      contentTypes
+	promised   []promise // parts that something refers to as macros
+	callback   bool      // a ribbon calls a macro when it is loaded
+	locked     map[string]string
+	crypt      map[string]*encryption // of OpenDocument, by the name of the part
+	seen       map[string]bool        // names of parts that were read
+	ahead      bool                   // only to learn what says how to read the rest
+	obfuscated map[string]bool        // fonts that are not encrypted for good, but cannot be told as fonts
+	encrypted  bool
+	opened     bool   // something that was encrypted has been decrypted
+	shut       bool   // something that is encrypted has not
+	password   string // that has opened a part
+	hopeless   bool   // no password has opened the first part that is encrypted
+	work       int    // turns of key derivations that were made
+	method     string
+	wrong      string // why it is not inspected in full; the first reason
 
 	signs []container.Sign
 	links []container.Link
@@ -208,7 +214,7 @@ func (d *document) failPart(name string, err error) {
 
 // yield passes a Member on. What it holds is spent already, unless it was made here.
 func (d *document) yield(m container.Member) {
-	if !d.stopped && !d.give(m) {
+	if !d.stopped && !d.ahead && !d.give(m) {
 		d.stopped = true
 		d.fail("not read to the end")
 	}

@@ -213,6 +213,60 @@ func TestYields(t *testing.T) {
 	}
 }
 
+// TestMedia expects what documents hold besides to be known by itself, and what only looks like it not to be.
+func TestMedia(t *testing.T) {
+	printer := make([]byte, 72+148+100)
+	copy(printer[64:], "\x01\x04\x00\x00\xdc\x00\x64\x00")
+	font := "0123456789abcdef0123456789abcdef" + strings.Repeat("\x00", 12) + "cmap\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x10" + "glyf\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x10"
+	for name, in := range map[string]string{
+		"printerSettings1.bin": string(printer), "hdphoto1.wdp": "II\xbc\x01", "image1.wmf": "\x01\x00\x09\x00\x00\x03", "font1.odttf": font, "layout-cache": "\x05\x00\x05\x00\x00",
+	} {
+		if v, _ := read(name, []byte(in)); v.State != scan.Inspected || v.Type == "" {
+			t.Errorf("%s: %+v", name, v)
+		}
+		if v, _ := read(name, []byte("x"+in)); v.State != "not read" && name != "font1.odttf" {
+			t.Errorf("%s, spoilt: %+v", name, v)
+		}
+	}
+	if v, _ := read("a.odttf", []byte(strings.Repeat("\x80", 200))); v.State != "not read" {
+		t.Errorf("no font: %+v", v)
+	}
+}
+
+// TestEncryptedZIP expects a document whose parts are encrypted in the ZIP file to be called an encrypted document.
+func TestEncryptedZIP(t *testing.T) {
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, h := range []*zip.FileHeader{
+		{Name: "[Content_Types].xml", Flags: 1, CompressedSize64: 30, UncompressedSize64: 18}, {Name: "word/document.xml", Flags: 1, CompressedSize64: 30, UncompressedSize64: 18},
+	} {
+		w, err := z.CreateRaw(h)
+		if err == nil {
+			_, err = w.Write([]byte("012345678901234567890123456789"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	v, members := read("a.docx", out.Bytes(), "wrong")
+	if v.State != scan.Encrypted || v.Class != scan.ClassDocument || !strings.Contains(v.Method, "ZipCrypto") || len(members) != 2 || members[0].State != scan.Encrypted {
+		t.Errorf("%+v %+v", v, members)
+	}
+}
+
+// TestMashup expects the queries of Power Query to be yielded.
+func TestMashup(t *testing.T) {
+	inner := "PK\x03\x04 queries"
+	code := base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x00" + string(rune(len(inner))) + "\x00\x00\x00" + inner + "rest"))
+	v, members := read("a.xlsx", word(t, "", "customXml/item1.xml", utf16LE(`<DataMashup xmlns="http://schemas.microsoft.com/DataMashup">`+code+`</DataMashup>`)))
+	if traits(v) != "remote-object" || !slices.ContainsFunc(members, func(m container.Member) bool { return string(m.Content) == inner }) {
+		t.Errorf("%+v %+v", v, members)
+	}
+}
+
 // TestUninspectable expects what is no XML, and what cannot be read, to be called so, with what was found all the same.
 func TestUninspectable(t *testing.T) {
 	dde := field(instr("DDE cmd"))

@@ -2,7 +2,6 @@ package office
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
 
@@ -11,32 +10,57 @@ import (
 	"assay/scan/container"
 )
 
-// zip reads a document in a ZIP file. What says how to read the rest comes first.
+// zip reads a document in a ZIP file. What says how to read the parts is looked at first, and again in its turn.
 func (d *document) zip() {
-	members, err := zip.Members(d.file)
-	if err != nil {
-		d.fail(err.Error())
-	}
+	members, _ := zip.Members(d.file) // an error comes again
 	d.form = formOf(members)
 	for _, m := range members {
 		d.add(partName(m.Name))
 	}
-	seen := map[string][][]byte{}
-	for _, first := range []bool{true, false} {
-		for _, m := range members {
-			name := partName(m.Name)
-			if d.stopped || isDirectory(name) != first {
-				continue
-			}
-			content, ok := d.open(m)
-			if !ok {
-				continue
-			}
-			if !d.duplicate(seen, name, content) {
+	d.ahead = true
+	for _, m := range members {
+		if name := partName(m.Name); isDirectory(name) && !m.Encrypted {
+			if content, err := m.Open(d.budget); err == nil {
 				d.part(part{name: name, shown: m.Name, content: content})
 			}
 		}
 	}
+	d.ahead = false
+	d.archive(zip.Reader{}.Read(d.file, d.member))
+}
+
+// archive takes what is to be said about the ZIP file.
+func (d *document) archive(v container.Verdict) {
+	d.signs = append(d.signs, v.Signs...)
+	switch v.State {
+	case scan.Encrypted:
+		d.lock("ZIP, "+v.Method, false)
+		d.shut = true
+	case scan.Inspected:
+		if v.Class != "" {
+			d.lock("ZIP, "+v.Method, true)
+		}
+	default:
+		d.fail(v.Method)
+	}
+}
+
+// member takes a member of the ZIP file.
+func (d *document) member(m container.Member) bool {
+	if m.State != "" {
+		if m.State == scan.Encrypted {
+			m.Class = scan.ClassDocument
+		}
+		d.yield(m)
+		return !d.stopped
+	}
+	name := partName(m.Name)
+	if d.seen[name] {
+		d.sign(scan.Ambiguous, "several parts named "+clip(name))
+	}
+	d.seen[name] = true
+	d.part(part{name: name, shown: m.Name, content: m.Content, signs: m.Signs})
+	return !d.stopped
 }
 
 // isDirectory reports whether a part says what the others are.
@@ -46,60 +70,6 @@ func isDirectory(name string) bool {
 		return true
 	}
 	return false
-}
-
-// duplicate reports whether the same part was read already. Where two parts have one name and another content, programs
-// read one or the other.
-func (d *document) duplicate(seen map[string][][]byte, name string, content []byte) bool {
-	for _, before := range seen[name] {
-		if bytes.Equal(before, content) {
-			return true
-		}
-	}
-	if len(seen[name]) > 0 {
-		d.sign(scan.Ambiguous, "several parts named "+clip(name))
-	}
-	if len(seen[name]) < 4 {
-		seen[name] = append(seen[name], content)
-	}
-	return false
-}
-
-// open returns the content of a member, and yields what it cannot open.
-func (d *document) open(m *zip.Member) ([]byte, bool) {
-	if err := d.budget.Member(); err != nil {
-		d.fail(err.Error())
-		d.stopped = true
-		return nil, false
-	}
-	content, err := m.Open(d.budget)
-	switch {
-	case err == nil:
-		if m.Encrypted {
-			d.lock("ZIP: "+m.Method, true)
-		}
-		return content, true
-	case errors.Is(err, zip.ErrEncrypted):
-		d.lock("ZIP: "+m.Method, false)
-		d.shut = true
-		d.yield(container.Member{
-			Name: m.Name, Size: m.Size, State: scan.Encrypted, Class: scan.ClassDocument, Method: m.Method,
-		})
-		return nil, false
-	case errors.Is(err, container.ErrLimit):
-		d.fail(err.Error())
-		d.stopped = d.budget.Over() != nil
-	case errors.Is(err, zip.ErrDamaged):
-		d.fail("the part " + clip(m.Name) + " is damaged")
-		d.sign(scan.Damaged, clip(m.Name))
-		if len(content) > 0 {
-			return content, true
-		}
-	default:
-		d.fail("the part " + clip(m.Name) + " has an unknown compression")
-	}
-	d.yield(container.Member{Name: m.Name, Size: m.Size, State: scan.Uninspectable, Method: err.Error()})
-	return nil, false
 }
 
 // lock says that something is encrypted, and whether it was opened.
@@ -117,6 +87,7 @@ type part struct {
 	shown   string // as it is written
 	kind    string // content type, "" if it is not known
 	content []byte
+	signs   []container.Sign
 }
 
 // part looks at one part, or yields it.
@@ -141,10 +112,15 @@ func (d *document) look(p part) {
 	switch {
 	case looksXML(p.content):
 		d.xml(p)
-	case d.binary(p):
+	case d.binary(p), d.obfuscated[p.name]:
 	default:
-		d.yield(container.Member{Name: p.shown, Declared: p.kind, Content: p.content})
+		d.pass(p)
 	}
+}
+
+// pass yields a part.
+func (d *document) pass(p part) {
+	d.yield(container.Member{Name: p.shown, Declared: p.kind, Content: p.content, Signs: p.signs})
 }
 
 // xml looks through a part in XML. A part with a root that no part of a document has, such as a page or a drawing in SVG, is
@@ -166,7 +142,7 @@ func (d *document) xml(p part) {
 		d.sign(scan.Ambiguous, clip(p.shown)+" has a document type declaration") // ECMA-376 Part 2 Section 6.2.5
 	}
 	if err != nil || page || !isXMLName(p.name) || !isKnownSpace(info.attrs) {
-		d.yield(container.Member{Name: p.shown, Declared: p.kind, Content: p.content})
+		d.pass(p)
 	}
 }
 
