@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -23,6 +24,9 @@ type meter struct {
 	values int             // that may still be kept
 	check  func() error    // the budget's
 	names  map[string]name // seen before
+	// Elements of the arrays and dictionaries that are being read, those of the innermost at the end.
+	elements []any
+	entries  []entry
 }
 
 // spend takes octets that were or will be read off the meter.
@@ -368,21 +372,23 @@ func (p *parser) array(depth int) (any, error) {
 	if depth > deepest {
 		return nil, errDeep
 	}
-	var out array
+	base := len(p.meter.elements)
+	defer func() { p.meter.elements = p.meter.elements[:base] }()
+	done := func() array { return slices.Clone(array(p.meter.elements[base:])) }
 	for {
 		before := p.pos
 		v, err := p.object(depth)
 		switch {
 		case err != nil:
-			return out, err
+			return done(), err
 		case v == keyword("]"):
-			return out, nil
+			return done(), nil
 		case v == keyword(">>") || ends(v):
 			p.pos = before
-			return out, nil
+			return done(), nil
 		}
 		if _, junk := v.(keyword); !junk {
-			out = append(out, v)
+			p.meter.elements = append(p.meter.elements, v)
 		}
 	}
 }
@@ -392,18 +398,20 @@ func (p *parser) dict(depth int) (any, error) {
 	if depth > deepest {
 		return nil, errDeep
 	}
-	out := dict{}
+	base := len(p.meter.entries)
+	defer func() { p.meter.entries = p.meter.entries[:base] }()
+	done := func() dict { return slices.Clone(dict(p.meter.entries[base:])) }
 	for {
 		before := p.pos
 		v, err := p.object(depth)
 		switch {
 		case err != nil:
-			return out, err
+			return done(), err
 		case v == keyword(">>"):
-			return out, nil
+			return done(), nil
 		case ends(v):
 			p.pos = before
-			return out, nil
+			return done(), nil
 		}
 		key, ok := v.(name)
 		if !ok {
@@ -418,9 +426,9 @@ func (p *parser) dict(depth int) (any, error) {
 		if _, junk := v.(keyword); junk {
 			v = nil
 		}
-		out = append(out, entry{key, v})
+		p.meter.entries = append(p.meter.entries, entry{key, v})
 		if err != nil {
-			return out, err
+			return done(), err
 		}
 	}
 }

@@ -28,6 +28,9 @@ func (Reader) Read(f *container.File, yield func(container.Member) bool) contain
 func (s *survey) verdict() container.Verdict {
 	f := s.f
 	v := container.Verdict{State: scan.Inspected, Links: s.links}
+	if _, fdf := header(f.data); fdf {
+		v.Type = "application/vnd.fdf"
+	}
 	if c := f.crypt; c != nil {
 		v.Class, v.Method = scan.ClassPDF, c.method()
 		if c.key == nil {
