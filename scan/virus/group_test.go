@@ -184,6 +184,27 @@ func TestUnreadableContentIsNobodysFault(t *testing.T) {
 	}
 }
 
+// TestSwallowedError has an engine that takes what it could read for everything.
+func TestSwallowedError(t *testing.T) {
+	g, _ := newGroup(t, Options{Engines: []Named{{Name: "careless", Engine: careless{}}}, MaxSize: 10})
+	broken := errors.New("disk on fire")
+	half := func() (io.Reader, error) { return io.MultiReader(strings.NewReader("half"), failing{broken}), nil }
+	if v, err := g.Scan(t.Context(), "", half); !errors.Is(err, broken) {
+		t.Errorf("half a content: %v, %v", v, err)
+	}
+	long := func() (io.Reader, error) { return io.MultiReader(strings.NewReader("more than ten")), nil }
+	if v, err := g.Scan(t.Context(), "", long); v.Kind != Uninspectable || err != nil {
+		t.Errorf("a content that is too large: %v, %v", v, err)
+	}
+}
+
+type careless struct{}
+
+func (careless) Scan(_ context.Context, _ string, r io.Reader) (Verdict, error) {
+	_, _ = io.ReadAll(r)
+	return Verdict{Kind: Clean}, nil
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -419,6 +419,11 @@ func TestEarlyAnswers(t *testing.T) {
 		{"204 at once", "", func(c *call) { c.write(noContent) }, ""},
 		{"500 at once", "", func(c *call) { c.write("ICAP/1.0 500 Server error\r\n\r\n") }, ""},
 		{"found at once", "", func(c *call) { c.write("ICAP/1.0 200 OK\r\nX-Virus-ID: Early\r\nEncapsulated: null-body=0\r\n\r\n") }, virus.Infected},
+		{"another body at once", "", func(c *call) {
+			c.write(ok("", "HTTP/1.1 200 OK", []byte("x")))
+			_, _ = c.conn.Read(make([]byte, 1))
+			<-c.s.t.Context().Done() // keeps the connection and takes nothing more
+		}, virus.Infected},
 		{"echo as it comes", "Preview: 0\r\n", func(c *call) {
 			c.read()
 			c.write("ICAP/1.0 100 Continue\r\n\r\n")
