@@ -29,8 +29,11 @@ const (
 	kindRoot    = 5
 )
 
-// errNoCompound says that there is nothing to read.
-var errNoCompound = errors.New("no header of a compound file")
+// Errors that say that there is nothing to read.
+var (
+	errNoCompound  = errors.New("no header of a compound file")
+	errNoDirectory = errors.New("the directory of the compound file is missing")
+)
 
 // An entry is a storage or a stream.
 type entry struct {
@@ -355,7 +358,7 @@ func (c *compound) readDirectory() error {
 		return err
 	}
 	if len(raw) < entrySize {
-		return errNoCompound
+		return errNoDirectory
 	}
 	if len(raw) > maxEntries*entrySize {
 		c.damaged("too many streams")

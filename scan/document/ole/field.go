@@ -19,7 +19,8 @@ const (
 	maxFieldDepth = 40
 	maxFieldCode  = 4096 // characters
 	maxFieldNames = 100  // that SET fields give
-	maxInserted   = 16 << 20
+	maxInserted   = 4 << 20
+	maxFields     = 500_000
 )
 
 // A field is one that was not ended yet.
@@ -33,7 +34,8 @@ type field struct {
 type fieldReader struct {
 	report  func(words []string, result string)
 	stack   []field
-	beyond  int // fields deeper than is kept
+	count   int // fields that have begun
+	beyond  int // fields that are not kept
 	tooDeep bool
 	// inserted is the length of all text that nested fields have become.
 	inserted int
@@ -43,14 +45,14 @@ type fieldReader struct {
 // char takes the next character.
 func (f *fieldReader) char(c rune) {
 	switch {
-	case c == fieldBegin && len(f.stack) == maxFieldDepth:
+	case c == fieldBegin && (len(f.stack) == maxFieldDepth || f.count == maxFields):
 		f.beyond++
 		f.tooDeep = true
 	case c == fieldBegin:
 		f.push()
-	case len(f.stack) == 0:
 	case c == fieldEnd && f.beyond > 0:
 		f.beyond--
+	case len(f.stack) == 0:
 	case c == fieldEnd:
 		f.pop()
 	case c == fieldSeparator && f.beyond == 0:
@@ -62,6 +64,7 @@ func (f *fieldReader) char(c rune) {
 
 // push begins a field. What a field before has used is used again.
 func (f *fieldReader) push() {
+	f.count++
 	if len(f.stack) == cap(f.stack) {
 		f.stack = append(f.stack, field{})
 		return

@@ -59,6 +59,7 @@ type reading struct {
 	locked        bool   // something encrypted stays closed
 	missing       string // why not all was read, "" if all was
 	mediaType     string
+	sources       int      // octets of macros that were decompressed
 	sounds        []string // numbers of properties that name the sound of a reminder
 }
 

@@ -37,6 +37,9 @@ func (r *reading) project(s *entry) error {
 	return nil
 }
 
+// maxSources bounds how much source is decompressed for what is told about projects; that there are macros is known anyway.
+const maxSources = 8 << 20
+
 // A module is one module of a project: its name, its stream, and where in it the source begins.
 type module struct {
 	name, stream string
@@ -54,6 +57,9 @@ func (r *reading) modules(s, dir *entry) (names, autos []string, err error) {
 		return nil, nil, limitOf(err)
 	}
 	for _, m := range parseModules(list) {
+		if r.sources > maxSources {
+			break
+		}
 		stream, err := r.c.stream(s.child(m.stream))
 		if err != nil {
 			return nil, nil, err
@@ -65,6 +71,7 @@ func (r *reading) modules(s, dir *entry) (names, autos []string, err error) {
 		if limitOf(err) != nil {
 			return nil, nil, err
 		}
+		r.sources += len(source)
 		if hasCode(source) {
 			names = append(names, visible(m.name))
 			autos = appendAutos(autos, source)
@@ -122,22 +129,24 @@ var autoNames = [...]string{
 
 // appendAutos appends the names of procedures in a source that start by themselves.
 func appendAutos(autos []string, source []byte) []string {
-	lower := strings.ToLower(string(source))
-	for _, name := range autoNames {
-		rest := lower
-		for {
-			_, after, ok := strings.Cut(rest, "sub "+strings.ToLower(name))
-			if !ok {
-				break
+	rest := bytes.ToLower(source)
+	for {
+		_, after, ok := bytes.Cut(rest, []byte("sub "))
+		if !ok {
+			return autos
+		}
+		rest = after
+		word, _, ok := bytes.Cut(after[:min(len(after), 100)], []byte("("))
+		if !ok {
+			continue
+		}
+		name := strings.TrimSpace(string(word))
+		for i := range autoNames {
+			if strings.EqualFold(name, autoNames[i]) {
+				autos = appendOnce(autos, autoNames[i])
 			}
-			if trimmed := strings.TrimLeft(after, " \t"); strings.HasPrefix(trimmed, "(") {
-				autos = appendOnce(autos, name)
-				break
-			}
-			rest = after
 		}
 	}
-	return autos
 }
 
 // appendOnce appends a text that is not there yet.

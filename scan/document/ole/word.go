@@ -1,6 +1,7 @@
 package ole
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -132,7 +133,7 @@ func (r *reading) wordParts(main []byte, f fib, table []byte) error {
 	}
 	fields.end()
 	if fields.tooDeep {
-		r.lack("fields are nested too deep")
+		r.lack("too many fields, or nested too deep")
 	}
 	return nil
 }
@@ -188,8 +189,15 @@ func (r *reading) piece(main []byte, where uint32, count uint64, fields *fieldRe
 	}
 	text := main[at:end]
 	if width == 1 {
-		for _, c := range text {
-			fields.char(rune(c))
+		for i := 0; i < len(text); i++ {
+			if len(fields.stack) == 0 { // outside of fields, nothing but their beginning counts
+				skip := bytes.IndexByte(text[i:], fieldBegin)
+				if skip < 0 {
+					break
+				}
+				i += skip
+			}
+			fields.char(rune(text[i]))
 		}
 		return
 	}

@@ -139,7 +139,7 @@ func TestWordBroken(t *testing.T) {
 		"no document":   {build(stream("WordDocument", make([]byte, 100))), "not a document of Word, despite its name"},
 		"no table":      {build(stream("WordDocument", main)), "the text of the document cannot be found"},
 		"no text":       {build(stream("WordDocument", main[:1024]), stream("1Table", table)), "a piece of the text is missing"},
-		"too deep":      {letter{pieces: []string{deep}}.build(), "fields are nested too deep"},
+		"too deep":      {letter{pieces: []string{deep}}.build(), "too many fields, or nested too deep"},
 		"overlapping":   {build(stream("WordDocument", shared[:11024]), stream("1Table", sharedTable)), "pieces of the text overlap"},
 		"of Word 95":    {build(stream("WordDocument", join([]byte("\xdc\xa5\x68\x00"), main[4:]))), "a document of Word 6 or 95, which does not tell about macros"},
 		"another table": {build(stream("WordDocument", main), stream("1Table", bytes.Repeat([]byte{3}, 500))), "the table of the text is broken"},
