@@ -19,16 +19,13 @@ var (
 	endMark   = []byte("-----END ")
 )
 
-// maxBlocks bounds how many blocks of a text are looked at. A bundle of certificates has some hundreds.
-const maxBlocks = 2000
-
 // blocks calls visit for every block of a text whose beginning stands at the start of a line, until it returns false. What
-// a reply quotes begins with "> " and is none. complete is false if there are more blocks than are looked at.
-func blocks(text []byte, visit func(block) bool) (complete bool) {
+// a reply quotes begins with "> " and is none. It is linear in the length of the text.
+func blocks(text []byte, visit func(block) bool) {
 	if !bytes.Contains(text, beginMark) {
-		return true
+		return
 	}
-	open, start, count := "", 0, 0
+	open, start := "", 0
 	emit := func(end int, closed bool) bool {
 		if open == "" {
 			return true
@@ -41,22 +38,18 @@ func blocks(text []byte, visit func(block) bool) (complete bool) {
 		line, next := nextLine(text, at)
 		switch label, ok := beginLabel(line); {
 		case ok:
-			if count++; count > maxBlocks {
-				return false
-			}
 			if !emit(at, false) {
-				return true
+				return
 			}
 			open, start = label, next
 		case bytes.HasPrefix(line, endMark):
 			if !emit(at, true) {
-				return true
+				return
 			}
 		}
 		at = next
 	}
 	emit(len(text), false)
-	return true
 }
 
 // nextLine returns the line that begins at an offset, without its end, and where the next one begins. Lines end in CR, LF
