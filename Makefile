@@ -29,7 +29,7 @@ build:
 
 demo: root
 	@packaging/test/deps.sh demo
-	@$(GO) build -buildvcs=false -o dist/demo/assay ./cmd/assay
+	@CGO_ENABLED=0 $(GO) build -buildvcs=false -o dist/demo/assay ./cmd/assay
 	@$(GO) build -buildvcs=false -o dist/demo/demo ./cmd/demo
 	@$(SUDO) dist/demo/demo -assay dist/demo/assay
 
@@ -60,7 +60,7 @@ race:
 
 # The program is built here, by the user who owns the tree; the tests run it as root.
 e2e: root
-	@$(GO) build -buildvcs=false -o dist/test/assay ./cmd/assay
+	@CGO_ENABLED=0 $(GO) build -buildvcs=false -o dist/test/assay ./cmd/assay
 	@$(GO) build -buildvcs=false -race -o dist/test/assay-race ./cmd/assay
 	ASSAY_BINARY=$(CURDIR)/dist/test/assay ASSAY_RACE_BINARY=$(CURDIR)/dist/test/assay-race $(MTAS) \
 		$(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(SLOW) | $(REPORT) -allow '$(ABSENT)'

@@ -1,11 +1,11 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -134,29 +134,51 @@ func (b *Budget) Guess() bool {
 }
 
 // ReadAll reads a content to its end within the limits and spends it. Packed is how many octets it is made of. What was read
-// before an error is returned with it. Only a LimitError is one of the budget; any other is r's.
+// before an error is returned with it. Only a LimitError is one of the budget; any other is r's. Large contents are read in
+// pieces and joined once, so that at most twice their size is in memory.
 func (b *Budget) ReadAll(r io.Reader, packed int64) ([]byte, error) {
-	var out bytes.Buffer
-	limit := b.allowance(packed)
-	const step = 64 << 10
-	for {
-		if err := b.Check(); err != nil {
-			return out.Bytes(), err
+	const smallest, largest = 4 << 10, 1 << 20
+	var pieces [][]byte
+	size, limit := int64(0), b.allowance(packed)
+	for next := smallest; ; next = min(2*next, largest) {
+		piece := make([]byte, next)
+		n, err := b.fill(r, piece)
+		if n > 0 {
+			pieces = append(pieces, piece[:n])
 		}
-		n, err := io.CopyN(&out, r, step)
-		if int64(out.Len()) > limit {
-			return out.Bytes()[:limit], b.tooLarge(int64(out.Len()), packed)
-		}
-		switch {
-		case b.Octets+int64(out.Len()) > b.Limits.Octets:
-			return out.Bytes(), b.exceed("octets", "more than %d octets altogether", b.Limits.Octets)
-		case errors.Is(err, io.EOF) && n < step:
-			return out.Bytes(), b.Spend(int64(out.Len()))
+		switch size += int64(n); {
+		case size > limit:
+			return slices.Concat(pieces...)[:limit], b.tooLarge(size, packed)
+		case b.Octets+size > b.Limits.Octets:
+			return slices.Concat(pieces...), b.exceed("octets", "more than %d octets altogether", b.Limits.Octets)
+		case errors.Is(err, io.EOF):
+			return slices.Concat(pieces...), b.Spend(size)
 		case err != nil:
-			_ = b.Spend(int64(out.Len()))
-			return out.Bytes(), err
+			_ = b.Spend(size)
+			return slices.Concat(pieces...), err
 		}
 	}
+}
+
+// fill reads until a piece is full, and asks the budget as it goes. Its error is r's own, io.EOF at the end.
+func (b *Budget) fill(r io.Reader, piece []byte) (n int, err error) {
+	const step, patience = 64 << 10, 100
+	for empty := 0; n < len(piece); {
+		if err := b.Check(); err != nil {
+			return n, err
+		}
+		k, err := r.Read(piece[n:min(len(piece), n+step)])
+		n += k
+		if err != nil {
+			return n, err
+		}
+		if empty++; k > 0 {
+			empty = 0
+		} else if empty > patience {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, nil
 }
 
 // allowance is how large a content may be that is made of packed octets.

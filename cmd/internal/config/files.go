@@ -109,7 +109,7 @@ func fileRows() []*key {
 			"file that exceeds a limit is uninspectable; it is never called clean."),
 		newKey("scan.files.workers", integer(0, 256), 0, func(c *Config) *int { return &at(c).Workers },
 			"Processes that open files at a time. 0 takes one per processor."),
-		newKey("scan.files.worker_memory", size(64<<20, 4<<30), 256<<20, func(c *Config) *int64 { return &at(c).WorkerMemory },
+		newKey("scan.files.worker_memory", size(128<<20, 4<<30), 256<<20, func(c *Config) *int64 { return &at(c).WorkerMemory },
 			"Memory that such a process may use."),
 		newKey("scan.files.worker_time", duration(100*time.Millisecond, 5*time.Minute), 10*time.Second,
 			func(c *Config) *time.Duration { return &at(c).WorkerTime },
