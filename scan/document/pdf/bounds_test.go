@@ -132,6 +132,9 @@ func TestBombs(t *testing.T) {
 			if r.State != scan.Uninspectable || !strings.Contains(r.Method, c.method) {
 				t.Errorf("%s %s", r.State, r.Method)
 			}
+			if r.has(scan.Bomb) != strings.Contains(c.method, "unpack") {
+				t.Errorf("%s", r)
+			}
 			t.Logf("%v for %d octets", processor(t)-start, len(c.content))
 		})
 	}

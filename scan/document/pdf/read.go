@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"errors"
 	"strings"
 
 	"assay/scan"
@@ -56,7 +57,10 @@ func (s *survey) verdict() container.Verdict {
 // damages notes what is broken.
 func (s *survey) damages() {
 	f := s.f
+	var over *container.LimitError
 	switch {
+	case errors.As(f.limit, &over) && over.Limit == "ratio":
+		s.sign(scan.Bomb, "%s", over.Error())
 	case f.limit != nil:
 	case len(f.objects) == 0:
 		f.damage("damaged: no readable object")
