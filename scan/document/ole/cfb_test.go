@@ -134,11 +134,11 @@ func TestBroken(t *testing.T) {
 // Programs differ in which of two streams of one name they take, and in where the border of small streams is.
 func TestAmbiguous(t *testing.T) {
 	v, _ := look(t, build(stream("a", []byte("1")), stream("A", []byte("2"))))
-	want(t, v, scan.Inspected, "", "ambiguous")
+	want(t, v, scan.Uninspectable, "two streams of the name A", "ambiguous")
 	file := build(stream("a", []byte("1")))
 	binary.LittleEndian.PutUint32(file[56:], 512)
 	v, _ = look(t, file)
-	want(t, v, scan.Inspected, "", "ambiguous")
+	want(t, v, scan.Uninspectable, "the header moves the border of small streams", "ambiguous")
 }
 
 // Many streams in one place cost what they pretend to be, and no more than the limit.

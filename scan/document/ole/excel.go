@@ -68,8 +68,9 @@ func (r *reading) workbook(stream []byte, e *entry) error {
 	}
 	sealed, whole := false, false
 	err := eachRecord(stream, func(id uint16, at int, body []byte) (bool, error) {
-		if id == recordFilePass && len(body) >= 4 {
+		if id == recordFilePass {
 			sealed = true
+			w.sum()
 			return false, r.openWorkbook(stream, e, at, body)
 		}
 		return true, w.record(id, body)
@@ -291,6 +292,10 @@ func (w *workbook) sum() {
 // exclusive or, and no word about it.
 func (r *reading) openWorkbook(stream []byte, e *entry, at int, body []byte) error {
 	old := len(stream) > 6 && binary.LittleEndian.Uint16(stream[4:]) < 0x0600
+	if len(body) < 4 {
+		r.lock("unknown encryption")
+		return nil
+	}
 	switch kind := binary.LittleEndian.Uint16(body); {
 	case old || kind == 0 && len(body) >= 6:
 		if !old {

@@ -171,7 +171,9 @@ func TestExcelEncrypted(t *testing.T) {
 			}
 		}
 	}
-	v, _ := look(t, build(stream("Workbook", globals(record(recordFilePass, le16(7), make([]byte, 60))))))
+	v, _ := look(t, build(stream("Workbook", globals(sheet("Macro1", 0, 1), record(recordFilePass, le16(7))))))
+	want(t, v, scan.Encrypted, "unknown encryption", "xlm-macros")
+	v, _ = look(t, build(stream("Workbook", globals(record(recordFilePass, le16(7), make([]byte, 60))))))
 	want(t, v, scan.Encrypted, "unknown encryption", "")
 	if !strings.Contains(v.Class, "document") {
 		t.Error(v.Class)

@@ -100,6 +100,8 @@ func (r *reading) verdict(err error) container.Verdict {
 		v.Method = err.Error()
 	case r.c.damage != "":
 		v.Method = r.c.damage
+	case len(r.c.ambiguous) > 0:
+		v.Method = r.c.ambiguous[0]
 	case r.missing != "":
 		v.Method = r.missing
 	default:
@@ -164,7 +166,7 @@ func (r *reading) content(s *entry, name string) ([]byte, *entry, error) {
 
 // storage looks into one storage. Documents, objects and messages nest, each in a storage of its own.
 func (r *reading) storage(s *entry) error {
-	for _, look := range []func(*entry) error{r.word, r.excel, r.powerPoint, r.outlook, r.object, r.project} {
+	for _, look := range []func(*entry) error{r.word, r.excel, r.powerPoint, r.hangul, r.outlook, r.object, r.project} {
 		if err := r.f.Budget.Check(); err != nil {
 			return err
 		}

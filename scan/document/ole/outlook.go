@@ -39,6 +39,9 @@ func (r *reading) outlook(s *entry) error {
 
 // body yields the text of a message in all its forms ([MS-OXCMSG] 2.2.1.58).
 func (r *reading) body(s *entry) error {
+	if _, err := r.property(s, "007D"); err != nil { // the header of the mail that it came as
+		return err
+	}
 	if text, err := r.property(s, "1000"); err != nil {
 		return err
 	} else if text != "" {

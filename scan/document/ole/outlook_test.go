@@ -50,7 +50,7 @@ func TestOutlook(t *testing.T) {
 	inner := folder(propertyPrefix+dataObject, message(property("1000001F", wide("inner text")),
 		attached("0", property("3707001F", wide("evil.exe")), property(dataBinary, []byte("MZ inner"))))...)
 	file := build(message(
-		property("1000001F", wide("the text")), property("10130102", []byte("<html><p>text")), property("10090102", []byte(compressedRTF)),
+		property("1000001F", wide("the text")), property("007D001E", []byte("Received: from a\r\nSubject: b\r\n\r\n")), property("10130102", []byte("<html><p>text")), property("10090102", []byte(compressedRTF)),
 		folder("__recip_version1.0_#00000000", message(property("3001001F", wide("somebody")))...),
 		attached("0", property("3707001F", wide("a long name.pdf")), property("3704001F", wide("along~1.pdf")), property("370E001F", wide("Application/PDF")), property(dataBinary, []byte("%PDF"))),
 		attached("1", property("3704001E", []byte("short.doc")), property(dataBinary, bytes.Repeat([]byte("text"), 3000))),

@@ -200,11 +200,11 @@ func decompressChunk(out, in []byte) ([]byte, error) {
 		flags := in[0]
 		in = in[1:]
 		for bit := 0; bit < 8 && len(in) > 0; bit++ {
-			if flags>>bit&1 == 0 {
+			if flags>>bit&1 == 0 && len(out)-start < chunk {
 				out, in = append(out, in[0]), in[1:]
 				continue
 			}
-			if len(in) < 2 {
+			if flags>>bit&1 == 0 || len(in) < 2 {
 				return out, errVBA
 			}
 			token := binary.LittleEndian.Uint16(in)
@@ -221,9 +221,6 @@ func decompressChunk(out, in []byte) ([]byte, error) {
 			for range count {
 				out = append(out, out[len(out)-back])
 			}
-		}
-		if len(out)-start > chunk {
-			return out, errVBA
 		}
 	}
 	return out, nil
