@@ -3,6 +3,7 @@ package zip
 import (
 	"errors"
 	"io"
+	"math/bits"
 )
 
 // Deflate64 (APPNOTE 5.5) is DEFLATE (RFC 1951) with a window of 64 KiB: two more distance codes, and a code 285 for lengths
@@ -12,11 +13,15 @@ var errInflate64 = errors.New("zip: corrupt deflate64 data")
 
 const window64 = 1 << 16
 
+// fastBits is the length of codes that are looked up at once.
+const fastBits = 9
+
 // A huffman is a canonical prefix code (RFC 1951 Section 3.2.2): how many codes each length has, and the symbols in the order
-// of their codes.
+// of their codes. Of short codes, fast has the symbol and, in the low four bits, the length.
 type huffman struct {
 	count  [16]uint16
 	symbol [288]uint16
+	fast   [1 << fastBits]uint16
 }
 
 // build makes the code of the lengths. It refuses what is over-subscribed.
@@ -41,7 +46,25 @@ func (h *huffman) build(lengths []byte) error {
 			next[n]++
 		}
 	}
+	h.speed()
 	return nil
+}
+
+// speed fills the table of short codes, which are in the stream with their first bit lowest.
+func (h *huffman) speed() {
+	clear(h.fast[:])
+	code, index := 0, 0
+	for n := 1; n <= fastBits; n++ {
+		for range h.count[n] {
+			reversed := int(bits.Reverse16(uint16(code)) >> (16 - n))
+			for at := reversed; at < len(h.fast); at += 1 << n {
+				h.fast[at] = h.symbol[index]<<4 | uint16(n)
+			}
+			code++
+			index++
+		}
+		code <<= 1
+	}
 }
 
 // An inflate64 unpacks Deflate64. It keeps the window, and at most one match more than it was asked for.
@@ -87,16 +110,18 @@ func (z *inflate64) Read(p []byte) (int, error) {
 func (z *inflate64) step() error {
 	switch {
 	case z.length > 0:
-		z.length--
-		z.put(z.window[(z.at-z.from)&(window64-1)])
+		for range min(z.length, window64/4) {
+			z.put(z.window[(z.at-z.from)&(window64-1)])
+			z.length--
+		}
 		return nil
 	case z.stored > 0:
-		c, err := z.in.ReadByte()
+		c, err := z.take(8)
 		if err != nil {
-			return unexpected(err)
+			return err
 		}
 		z.stored--
-		z.put(c)
+		z.put(byte(c))
 		return nil
 	case z.stored == 0:
 		z.stored, z.inBlock = -1, false
@@ -132,8 +157,21 @@ func (z *inflate64) take(n uint) (int, error) {
 	return v, nil
 }
 
-// symbol decodes one symbol, bit by bit.
+// symbol decodes one symbol: a short code at once if its bits are there, another one bit by bit.
 func (z *inflate64) symbol(h *huffman) (int, error) {
+	for z.have < fastBits {
+		c, err := z.in.ReadByte()
+		if err != nil {
+			break // the last codes may be shorter
+		}
+		z.bits |= uint32(c) << z.have
+		z.have += 8
+	}
+	if entry := h.fast[z.bits&(1<<fastBits-1)]; entry != 0 && uint(entry&15) <= z.have {
+		z.bits >>= entry & 15
+		z.have -= uint(entry & 15)
+		return int(entry >> 4), nil
+	}
 	code, first, index := 0, 0, 0
 	for n := 1; n < 16; n++ {
 		bit, err := z.take(1)
@@ -262,7 +300,7 @@ func (z *inflate64) codeLengths(code *huffman, lengths []byte) error {
 			continue
 		}
 		var value byte
-		bits, least := uint(2), 3
+		width, least := uint(2), 3
 		switch symbol {
 		case 16:
 			if i == 0 {
@@ -270,11 +308,11 @@ func (z *inflate64) codeLengths(code *huffman, lengths []byte) error {
 			}
 			value = lengths[i-1]
 		case 17:
-			bits = 3
+			width = 3
 		case 18:
-			bits, least = 7, 11
+			width, least = 7, 11
 		}
-		more, err := z.take(bits)
+		more, err := z.take(width)
 		if err != nil {
 			return err
 		}

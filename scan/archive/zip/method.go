@@ -124,7 +124,11 @@ func (p packing) unpack(b *container.Budget) (content []byte, used int, err erro
 		defer c.Close()
 	}
 	content, err = b.ReadAll(r, int64(len(p.raw)))
-	return content, len(p.raw) - in.Len(), err
+	used = len(p.raw) - in.Len()
+	if z, ok := r.(*inflate64); ok {
+		used -= int(z.have / 8) // read ahead
+	}
+	return content, used, err
 }
 
 // reader returns what unpacks. The dictionaries are bounded: by what may come out of that many octets at all.
