@@ -170,6 +170,8 @@ func (i *inspector) start(e element) {
 		i.active(e)
 	case "imagedata", "fill", "stroke", "shape":
 		i.vml(e)
+	case "attachedTemplate", "hlink", "subDoc", "sourceFileName":
+		i.word2003(e)
 	case "part", "binaryData", "binary-data", "binData", "docOleData":
 		i.flat(e)
 	case "table-cell", "event-listener", "dde-source", "dde-connection-decl", "dde-link", "module", "source-code", "named-expression", "database-range":
@@ -216,6 +218,27 @@ func (i *inspector) word(e element) {
 	}
 }
 
+// word2003 looks at elements that in the XML of Word 2003 hold an address. In Office Open XML they hold the name of a relationship.
+func (i *inspector) word2003(e element) {
+	switch string(e.name) {
+	case "attachedTemplate":
+		if address := e.attr("val"); rtf.Remote(address) {
+			i.doc.sign(scan.RemoteTemplate, clip(address))
+			i.doc.link(address, scan.FromRemote)
+		}
+	case "hlink":
+		if address := e.attr("dest"); address != "" {
+			i.doc.link(address, scan.FromAnchor)
+			if rtf.Protocol(address) {
+				i.doc.sign(scan.RemoteObject, "link to "+clip(address))
+			}
+		}
+	default:
+		i.remote(string(e.name), e.attr("val"))
+		i.remote(string(e.name), e.attr("link"))
+	}
+}
+
 // workbook looks at what workbooks refer to.
 func (i *inspector) workbook(e element) {
 	switch string(e.name) {
@@ -240,7 +263,6 @@ func (i *inspector) workbook(e element) {
 		i.remote("a text that is imported", e.attr("sourceFile"))
 	case "connection":
 		i.remote("a data connection", e.attr("odcFile"))
-		i.openDocument(e)
 	case "Cell", "NamedRange": // SpreadsheetML of Excel 2003
 		i.formula(e.attr("Formula"))
 		i.formula(e.attr("RefersTo"))
@@ -290,7 +312,7 @@ func (i *inspector) active(e element) {
 	case "ocx":
 		i.doc.sign(scan.ActiveX, clip(i.part.shown))
 	case "control":
-		if e.attr("shapeid") != "" || e.attr("shapeId") != "" || e.attr("spid") != "" {
+		if e.attr("shapeid") != "" || e.attr("spid") != "" { // of texts and slides; in workbooks form controls are written so, too
 			i.doc.sign(scan.ActiveX, "a control")
 		}
 	case "customUI":

@@ -186,6 +186,8 @@ func TestParts(t *testing.T) {
 		{"embedding", word(t, "", "ppt/embeddings/a.xlsx", "PK"), "embedded-object"},
 		{"compound file", word(t, "", "word/media/a.png", cfb+"x"), "embedded-object"},
 		{"VML", word(t, "", "xl/drawings/a.vml", `<xml xmlns:v="urn:schemas-microsoft-com:vml"><v:imagedata src="http://evil.test/a.png"/><br></xml>`), "remote-object"},
+		{"form control", word(t, "", "xl/worksheets/sheet1.xml", fmt.Sprintf(sheetXML, `<controls><control shapeId="1025" r:id="r1"/></controls>`)), ""},
+		{"data with addresses", word(t, "", "customXml/item1.xml", `<a xmlns="http://example.org/"><b href="http://example.org/"/></a>`), ""},
 		{"document type", word(t, "", "word/a.xml", `<!DOCTYPE a SYSTEM "http://evil.test/a.dtd"><a xmlns="http://schemas.openxmlformats.org/a"/>`), "ambiguous"},
 		{"two parts", word(t, "", "word/document.xml", fmt.Sprintf(wordXML, field(instr("DDE cmd")))), "ambiguous dde"},
 		{"two parts but for case", word(t, "", "WORD/Document.xml", fmt.Sprintf(wordXML, field(instr("DDE cmd")))), "ambiguous dde"},
@@ -372,6 +374,8 @@ func TestFlat(t *testing.T) {
 	const book = `<?mso-application progid="Excel.Sheet"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet" xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet">%s</Workbook>`
 	check(t, []row{
 		{"field.xml", []byte(fmt.Sprintf(wordML, field(instr("DDE cmd")))), "dde"},
+		{"attached.xml", []byte(fmt.Sprintf(wordML, `<w:attachedTemplate w:val="http://evil.test/a.dot"/>`)), "remote-template"},
+		{"link.xml", []byte(fmt.Sprintf(wordML, `<w:attachedTemplate w:val=""/><w:hlink w:dest="http://example.org/"/>`)), ""},
 		{"macros.xml", []byte(fmt.Sprintf(wordML, `<w:docSuppData><w:binData w:name="editdata.mso">`+code[:30]+"\r\n"+code[30:]+`</w:binData></w:docSuppData>`)), "macros"},
 		{"part.xml", []byte(fmt.Sprintf(package_, `<pkg:part pkg:name="/word/vbaProject.bin" pkg:contentType="application/vnd.ms-office.vbaProject"><pkg:binaryData>`+
 			base64.StdEncoding.EncodeToString([]byte(cfb))+`</pkg:binaryData></pkg:part>`)), "macros"},
@@ -448,8 +452,11 @@ func FuzzXML(f *testing.F) {
 func BenchmarkDocx(b *testing.B) {
 	body := strings.Repeat(`<w:p w:rsidR="00C13D2A"><w:pPr><w:rPr><w:lang w:val="en-US"/></w:rPr></w:pPr><w:r><w:t>Some text of a letter.</w:t></w:r></w:p>`, 1000)
 	picture := make([]byte, 90<<10)
-	for i := range picture { // what does not compress
-		picture[i] = byte(i * i * 31 >> 3 * (i%7 + 1))
+	for i, x := 0, uint32(1); i < len(picture); i++ { // what does not compress
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		picture[i] = byte(x)
 	}
 	bench(b, word(b, body, "word/media/image1.jpeg", string(picture)))
 }

@@ -76,8 +76,11 @@ func (i *inspector) address(e element) {
 		if !strings.HasPrefix(strings.ToLower(address), "sdbc:embedded:") {
 			i.doc.sign(scan.RemoteObject, "a data connection: "+clip(withoutSecret(address)))
 		}
+	case "item", "itemref", "link", "reference": // of EPUB
 	default:
-		i.remote(clip(string(e.name)), address)
+		if i.doc.form&openDocument != 0 || i.part.name == flatName {
+			i.remote(clip(string(e.name)), address)
+		}
 	}
 }
 

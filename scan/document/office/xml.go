@@ -196,7 +196,10 @@ func (p *parser) endTag() error {
 	if i < 0 {
 		return p.cutOff()
 	}
-	name := bytes.TrimRight(p.rest[2:i], " \t\r\n")
+	name := p.rest[2:i]
+	if isBlank(p.rest[i-1]) {
+		name = bytes.TrimRight(name, " \t\r\n")
+	}
 	p.rest = p.rest[i+1:]
 	n := len(p.open)
 	if n == 0 || !bytes.Equal(p.open[n-1], name) {

@@ -128,7 +128,7 @@ func (r *reader) collected(g group) error {
 		if len(data) == 0 {
 			return nil
 		}
-		return r.give(container.Member{Name: nameOf(g.to), Content: data})
+		return r.give(container.Member{Name: nameOf(g.to), Content: withBitmapHead(data)})
 	case template:
 		r.templateName(strings.TrimSpace(string(r.text)))
 	case class:
@@ -141,6 +141,19 @@ func (r *reader) collected(g group) error {
 		}
 	}
 	return nil
+}
+
+// withBitmapHead puts the head of a file in front of a device-independent bitmap ([MS-WMF] Section 2.2.2.9), so that it can be told.
+func withBitmapHead(data []byte) []byte {
+	const head, info = 14, 40
+	if len(data) < info || binary.LittleEndian.Uint32(data) != info {
+		return data
+	}
+	out := append(make([]byte, 0, head+len(data)), "BM"...)
+	out = binary.LittleEndian.AppendUint32(out, uint32(head+len(data)))
+	out = binary.LittleEndian.AppendUint32(out, 0)
+	out = binary.LittleEndian.AppendUint32(out, head+info)
+	return append(out, data...)
 }
 
 // nameOf names what is yielded from a destination.

@@ -169,6 +169,14 @@ func TestPictures(t *testing.T) {
 	}
 }
 
+// TestBitmap expects a bitmap as a file.
+func TestBitmap(t *testing.T) {
+	_, members := read(`{\rtf1{\pict\dibitmap0 ` + hexed("\x28\x00\x00\x00"+strings.Repeat("\x01", 60)) + `}}`)
+	if len(members) != 1 || !strings.HasPrefix(string(members[0].Content), "BM\x4e\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28") {
+		t.Errorf("%+v", members)
+	}
+}
+
 func TestLinks(t *testing.T) {
 	v, _ := read(`{\rtf1{\field{\*\fldinst{HYPERLINK "https://example.org/a?b" \\o "x"}}{\fldrslt here}}{\field{\*\fldinst HYPERLINK \\l "top"}}}`)
 	if len(v.Links) != 1 || v.Links[0] != (container.Link{URL: "https://example.org/a?b", Source: scan.FromAnchor}) {
