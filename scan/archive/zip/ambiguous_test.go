@@ -309,6 +309,24 @@ var arrangements = []variant{
 		end := record{disk: 1, packed: uint32(len(two)), offset: len(first) + len(second)}
 		return []byte(first + second + string(one) + string(two) + string(end.end("")))
 	}},
+	{name: "member under a false entry of a directory", make: func() []byte {
+		p := member("a.txt", payload, 8)
+		hidden := string(p.local.local()) + p.data
+		entry := record{name: strings.Repeat("n", 40), extra: hidden}
+		return built{pieces: []piece{{before: string(entry.central(0))}, member("b.txt", "harmless", 8)}}.octets()
+	}},
+	{name: "member under a false local header", make: func() []byte {
+		p := member("a.txt", payload, 8)
+		outer := record{name: "\x01" + string(p.local.local()) + p.data}
+		return built{pieces: []piece{member("b.txt", "harmless", 8), {before: string(outer.local())}}}.octets()
+	}},
+	{name: "member within the packed size of a stored one", make: func() []byte {
+		p := member("b.txt", "harmless", 0)
+		hidden := member("a.txt", payload, 8)
+		p.data += string(hidden.local.local()) + hidden.data[:len(hidden.data)-8]
+		p.local.packed, p.entries[0].packed = uint32(len(p.data)), uint32(len(p.data))
+		return built{pieces: []piece{p}}.octets()
+	}},
 	{name: "ZIP64 end that leads elsewhere", make: func() []byte {
 		hidden := member("a.txt", payload, 8)
 		shown := member("b.txt", "harmless", 8)

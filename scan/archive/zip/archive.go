@@ -258,7 +258,7 @@ func (a *archive) record(at int) int {
 				a.loose = append(a.loose, at)
 			}
 			a.looseEnd = h.end
-			return at + centralLen + len(h.name) + len(h.extra) // a comment may have something in it
+			return at + 4 // it may be no entry, and have a member under it
 		}
 	case sigEnd:
 		if len(a.ends) > maxEndings {
@@ -280,13 +280,16 @@ func (a *archive) localAt(at int) int {
 		return at + 2
 	}
 	e := a.entry(int64(at))
+	if len(e.listed) == 0 && !h.sane() {
+		return at + 4 // it may be none, and have another one under it
+	}
 	end := int64(math.MaxInt64)
 	for _, l := range e.listed {
-		end = min(end, e.data+l.packed)
+		end = min(end, e.data+l.least())
 	}
 	switch {
 	case !h.later():
-		end = min(end, e.data+h.packed)
+		end = min(end, e.data+h.least())
 	case len(e.listed) == 0:
 		if d, ok := a.descriptor(e.data, int64(len(a.b))); ok {
 			e.behind = &d
@@ -297,6 +300,15 @@ func (a *archive) localAt(at int) int {
 		end = e.data
 	}
 	return int(end)
+}
+
+// least returns the smallest length that a program could take the packed content for: of what is stored, some believe the other
+// size.
+func (h *header) least() int64 {
+	if h.method == methodStored && !h.encrypted() {
+		return min(h.packed, h.size)
+	}
+	return h.packed
 }
 
 // later reports whether the sizes stand behind the content (APPNOTE 4.4.4, bit 3), and not in the header.
