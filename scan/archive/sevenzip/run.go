@@ -36,7 +36,7 @@ func splitVolume(n int) container.Verdict {
 
 // verdict sums up.
 func (r *run) verdict() container.Verdict {
-	v := container.Verdict{State: scan.Inspected, Type: "", Signs: r.signs}
+	v := container.Verdict{State: scan.Inspected, Signs: r.signs}
 	if r.opened {
 		v.Class, v.Method = scan.ClassArchive, "7z AES-256"
 	}
@@ -67,10 +67,10 @@ func (r *run) problem(text string, err error) {
 	var refused refusal
 	switch limit := new(container.LimitError); {
 	case errors.As(err, &limit):
-		r.limit = cmp.Or(r.limit, err)
-		if limit.Limit == "ratio" {
+		if r.limit == nil && limit.Limit == "ratio" {
 			r.sign(scan.Bomb, err.Error())
 		}
+		r.limit = cmp.Or(r.limit, err)
 		r.stop = r.stop || r.file.Budget.Over() != nil
 	case errors.As(err, &refused):
 		r.reason = cmp.Or(r.reason, text)
