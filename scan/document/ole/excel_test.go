@@ -123,54 +123,62 @@ func hide(book []byte, encrypt func(book []byte)) []byte {
 	return out
 }
 
+// xorRecords obfuscates the contents of all records with a password ([MS-OFFCRYPTO] 2.3.7.2, [MS-XLS] 2.2.10).
+func xorRecords(book, pw []byte) {
+	mask := append(append([]byte{}, pw...), padding...)[:16]
+	for i := range mask {
+		mask[i] = bits.RotateLeft8(mask[i]^le16(int(xorKey(pw)))[i&1], 2)
+	}
+	for at := 0; at+4 <= len(book); {
+		size := int(binary.LittleEndian.Uint16(book[at+2:]))
+		for i := range size {
+			book[at+4+i] = bits.RotateLeft8(book[at+4+i]^mask[(at+4+size+i)&15], 5)
+		}
+		at += 4 + size
+	}
+}
+
+// sealedBooks are workbooks with a macro sheet and a link that starts a program, encrypted in all ways there are.
+func sealedBooks(password string) map[string][]byte {
+	rest := [][]byte{sheet("Macro1", 2, 1), supBook("cmd\x03/k calc"), record(0x00fc, bytes.Repeat([]byte("text"), 1000))}
+	pw := []byte(password)
+	k40, d40 := short40(password)
+	k128, d128 := cryptoAPI128(password, 128)
+	verifiers := join(le16(int(xorKey(pw))), le16(int(xorVerifier(pw))))
+	xor := func(book []byte) { xorRecords(book, pw) }
+	book := func(pass ...[]byte) []byte {
+		return globals(append([][]byte{record(recordFilePass, pass...)}, rest...)...)
+	}
+	old := join(bof(0x0500, 5), record(recordFilePass, verifiers), record(recordSheet, make([]byte, 4), []byte{2, 1, 3}, []byte("Mac")),
+		record(recordExternal, []byte{5}, []byte("cmd\x03x")), eof)
+	return map[string][]byte{
+		"RC4 40 bit":              hide(book(le16(1), d40), func(b []byte) { _ = decryptBlocks(k40, b, 1024, 0, never) }),
+		"RC4 128 bit (CryptoAPI)": hide(book(le16(1), d128), func(b []byte) { _ = decryptBlocks(k128, b, 1024, 0, never) }),
+		"XOR obfuscation":         hide(book(le16(0), verifiers), xor),
+		"XOR obfuscation BIFF5":   hide(old, xor),
+	}
+}
+
 // Macro sheets and links are found in a workbook that opens without being asked for the password.
 func TestExcelEncrypted(t *testing.T) {
-	rest := [][]byte{sheet("Macro1", 2, 1), supBook("cmd\x03/k calc"), record(0x00fc, bytes.Repeat([]byte("text"), 1000))}
-	for _, password := range []string{defaultPassword, "geheim", "other"} {
-		pw := []byte(password)
-		k40, d40 := short40(password)
-		k128, d128 := cryptoAPI128(password, 128)
-		mask := append(append([]byte{}, pw...), padding...)[:16]
-		for i := range mask {
-			mask[i] = bits.RotateLeft8(mask[i]^le16(int(xorKey(pw)))[i&1], 2)
-		}
-		xor := func(book []byte) {
-			for at := 0; at+4 <= len(book); {
-				size := int(binary.LittleEndian.Uint16(book[at+2:]))
-				for i := range size {
-					book[at+4+i] = bits.RotateLeft8(book[at+4+i]^mask[(at+4+size+i)&15], 5)
-				}
-				at += 4 + size
-			}
-		}
-		verifiers := join(le16(int(xorKey(pw))), le16(int(xorVerifier(pw))))
-		for _, c := range []struct {
-			method  string
-			pass    []byte
-			version int
-			encrypt func([]byte)
-		}{
-			{"RC4 40 bit", record(recordFilePass, le16(1), d40), 0x0600, func(b []byte) { _ = decryptBlocks(k40, b, 1024, 0, never) }},
-			{"RC4 128 bit (CryptoAPI)", record(recordFilePass, le16(1), d128), 0x0600, func(b []byte) { _ = decryptBlocks(k128, b, 1024, 0, never) }},
-			{"XOR obfuscation", record(recordFilePass, le16(0), verifiers), 0x0600, xor},
-			{"XOR obfuscation", record(recordFilePass, verifiers), 0x0500, xor},
-		} {
-			book := globals(append([][]byte{c.pass}, rest...)...)
-			if c.version == 0x0500 {
-				book = join(bof(0x0500, 5), c.pass, record(recordSheet, make([]byte, 4), []byte{2, 1, 3}, []byte("Mac")), record(recordExternal, []byte{5}, []byte("cmd\x03x")), eof)
-			}
-			v, signs, _ := deep(t, build(stream("Workbook", hide(book, c.encrypt))), "geheim")
-			trait := map[string]string{defaultPassword: "opened-default", "geheim": "opened-password"}[password]
+	for password, trait := range map[string]string{defaultPassword: "opened-default", "geheim": "opened-password", "other": ""} {
+		for name, book := range sealedBooks(password) {
+			method := strings.TrimSuffix(name, " BIFF5")
+			v, signs, _ := deep(t, build(stream("Workbook", book)), "geheim")
 			if trait == "" {
-				want(t, v, scan.Encrypted, c.method, "")
+				want(t, v, scan.Encrypted, method, "")
 				continue
 			}
-			want(t, v, scan.Inspected, c.method, trait)
+			want(t, v, scan.Inspected, method, trait)
 			if got := traits(signs); got != "dde "+trait+" xlm-macros" {
-				t.Errorf("%s %s: %q", password, c.method, got)
+				t.Errorf("%s %s: %q", password, name, got)
 			}
 		}
 	}
+}
+
+// What is encrypted in a way that nobody knows is encrypted, and what stands before that is told.
+func TestExcelUnknownEncryption(t *testing.T) {
 	v, _ := look(t, build(stream("Workbook", globals(sheet("Macro1", 0, 1), record(recordFilePass, le16(7))))))
 	want(t, v, scan.Encrypted, "unknown encryption", "xlm-macros")
 	v, _ = look(t, build(stream("Workbook", globals(record(recordFilePass, le16(7), make([]byte, 60))))))

@@ -2,6 +2,7 @@ package ole
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -36,81 +37,102 @@ type agileSpec struct {
 // hashes are those that a description can name.
 var hashes = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA384": sha512.New384, "SHA512": sha512.New}
 
-// encryptAgile encrypts a package as [MS-OFFCRYPTO] 2.3.4.10 to 2.3.4.15 have it. It shares nothing with what is tested.
+// An agileWriter encrypts a package as [MS-OFFCRYPTO] 2.3.4.10 to 2.3.4.15 have it. It shares nothing with what is tested.
+type agileWriter struct {
+	agileSpec
+	salt, dataSalt, secret, base []byte
+}
+
+// encryptAgile encrypts a package.
 func encryptAgile(plain []byte, s agileSpec) []byte {
-	h := hashes[s.hash]
-	sum := func(parts ...[]byte) []byte {
-		x := h()
-		for _, p := range parts {
-			x.Write(p)
-		}
-		return x.Sum(nil)
-	}
-	cut := func(b []byte, n int) []byte { return append(b, bytes.Repeat([]byte{0x36}, 64)...)[:n] }
-	encrypt := func(key, iv, in []byte) []byte {
-		in = pad(in, 16, 0)
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			panic(err)
-		}
-		out := make([]byte, len(in))
-		if !s.cfb {
-			cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, in)
-			return out
-		}
-		register := append([]byte(nil), iv...)
-		for i := range in {
-			mask := make([]byte, 16)
-			block.Encrypt(mask, register)
-			out[i] = in[i] ^ mask[0]
-			register = append(register[1:], out[i])
-		}
-		return out
-	}
-	salt, dataSalt := []byte("0123456789abcdef"), []byte("fedcba9876543210")
-	secret := bytes.Repeat([]byte("k"), s.bits/8)
-	base := sum(salt, wide(s.password))
+	w := agileWriter{agileSpec: s, salt: []byte("0123456789abcdef"), dataSalt: []byte("fedcba9876543210"), secret: bytes.Repeat([]byte("k"), s.bits/8)}
+	w.base = w.sum(w.salt, wide(s.password))
 	for i := range s.spins {
-		base = sum(binary.LittleEndian.AppendUint32(nil, uint32(i)), base)
+		w.base = w.sum(binary.LittleEndian.AppendUint32(nil, uint32(i)), w.base)
 	}
-	derive := func(label string) []byte { return cut(sum(base, []byte(label)), s.bits/8) }
-	input := []byte("a random number.")
 	body := binary.LittleEndian.AppendUint64(nil, uint64(len(plain)))
 	for i := 0; i*4096 < len(plain); i++ {
-		iv := cut(sum(dataSalt, binary.LittleEndian.AppendUint32(nil, uint32(i))), 16)
-		body = append(body, encrypt(secret, iv, plain[i*4096:min(len(plain), i*4096+4096)])...)
+		iv := w.vector(binary.LittleEndian.AppendUint32(nil, uint32(i)))
+		body = append(body, w.encrypt(w.secret, iv, plain[i*4096:min(len(plain), i*4096+4096)])...)
 	}
-	macKey := bytes.Repeat([]byte("m"), h().Size())
-	mac := hmac.New(h, macKey)
+	return build(stream("EncryptionInfo", []byte(w.description(body))), stream("EncryptedPackage", body))
+}
+
+// sum hashes.
+func (w *agileWriter) sum(parts ...[]byte) []byte {
+	h := hashes[w.hash]()
+	h.Write(join(parts...))
+	return h.Sum(nil)
+}
+
+// cut makes a hash as long as a key or a vector.
+func (w *agileWriter) cut(b []byte, n int) []byte {
+	return append(b, bytes.Repeat([]byte{0x36}, 64)...)[:n]
+}
+
+// vector is that of a segment or a part of the checksum.
+func (w *agileWriter) vector(label []byte) []byte { return w.cut(w.sum(w.dataSalt, label), 16) }
+
+// encrypt encrypts what is filled up with zeros.
+func (w *agileWriter) encrypt(key, iv, in []byte) []byte {
+	in = pad(in, 16, 0)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	out := make([]byte, len(in))
+	if !w.cfb {
+		cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, in)
+		return out
+	}
+	register := append([]byte(nil), iv...)
+	for i := range in {
+		mask := make([]byte, 16)
+		block.Encrypt(mask, register)
+		out[i] = in[i] ^ mask[0]
+		register = append(register[1:], out[i])
+	}
+	return out
+}
+
+// sealed is something encrypted by what follows from the password and a label, in base64.
+func (w *agileWriter) sealed(label string, in []byte) string {
+	key := w.cut(w.sum(w.base, []byte(label)), w.bits/8)
+	return base64.StdEncoding.EncodeToString(w.encrypt(key, w.salt, in))
+}
+
+// integrity describes the checksum.
+func (w *agileWriter) integrity(body []byte) string {
+	if w.noMAC {
+		return ""
+	}
+	key := bytes.Repeat([]byte("m"), hashes[w.hash]().Size())
+	mac := hmac.New(hashes[w.hash], key)
 	mac.Write(body)
-	if s.badMAC {
+	if w.badMAC {
 		mac.Write([]byte{0})
 	}
 	b64 := base64.StdEncoding.EncodeToString
-	integrity := fmt.Sprintf(`<dataIntegrity encryptedHmacKey="%s" encryptedHmacValue="%s"/>`,
-		b64(encrypt(secret, cut(sum(dataSalt, []byte("\x5f\xb2\xad\x01\x0c\xb9\xe1\xf6")), 16), macKey)),
-		b64(encrypt(secret, cut(sum(dataSalt, []byte("\xa0\x67\x7f\x02\xb2\x2c\x84\x33")), 16), mac.Sum(nil))))
-	if s.noMAC {
-		integrity = ""
-	}
-	if s.uri == "" {
-		s.uri = "http://schemas.microsoft.com/office/2006/keyEncryptor/password"
-	}
-	if s.claimed == 0 {
-		s.claimed = s.spins
-	}
-	chaining := map[bool]string{false: "ChainingModeCBC", true: "ChainingModeCFB"}[s.cfb]
+	return fmt.Sprintf(`<dataIntegrity encryptedHmacKey="%s" encryptedHmacValue="%s"/>`,
+		b64(w.encrypt(w.secret, w.vector([]byte("\x5f\xb2\xad\x01\x0c\xb9\xe1\xf6")), key)),
+		b64(w.encrypt(w.secret, w.vector([]byte("\xa0\x67\x7f\x02\xb2\x2c\x84\x33")), mac.Sum(nil))))
+}
+
+// description is the stream that tells how the package is encrypted.
+func (w *agileWriter) description(body []byte) string {
+	const uri = "http://schemas.microsoft.com/office/2006/keyEncryptor/password"
+	b64 := base64.StdEncoding.EncodeToString
 	common := fmt.Sprintf(`saltSize="16" blockSize="16" keyBits="%d" hashSize="%d" cipherAlgorithm="AES" cipherChaining="%s" hashAlgorithm="%s"`,
-		s.bits, h().Size(), chaining, s.hash)
-	info := "\x04\x00\x04\x00\x40\x00\x00\x00" + `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
-<encryption xmlns="http://schemas.microsoft.com/office/2006/encryption" xmlns:p="http://schemas.microsoft.com/office/2006/keyEncryptor/password">` +
+		w.bits, hashes[w.hash]().Size(), map[bool]string{false: "ChainingModeCBC", true: "ChainingModeCFB"}[w.cfb], w.hash)
+	input := []byte("a random number.")
+	return "\x04\x00\x04\x00\x40\x00\x00\x00" + `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<encryption xmlns="http://schemas.microsoft.com/office/2006/encryption" xmlns:p="` + uri + `">` +
 		fmt.Sprintf(`<keyData %s saltValue="%s"/>%s<keyEncryptors><keyEncryptor uri="%s"><p:encryptedKey spinCount="%d" %s saltValue="%s" `,
-			common, b64(dataSalt), integrity, s.uri, s.claimed, common, b64(salt)) +
+			common, b64(w.dataSalt), w.integrity(body), cmp.Or(w.uri, uri), cmp.Or(w.claimed, w.spins), common, b64(w.salt)) +
 		fmt.Sprintf(`encryptedVerifierHashInput="%s" encryptedVerifierHashValue="%s" encryptedKeyValue="%s"/></keyEncryptor></keyEncryptors></encryption>`,
-			b64(encrypt(derive("\xfe\xa7\xd2\x76\x3b\x4b\x9e\x79"), salt, input)),
-			b64(encrypt(derive("\xd7\xaa\x0f\x6d\x30\x61\x34\x4e"), salt, sum(input))),
-			b64(encrypt(derive("\x14\x6e\x0b\xe7\xab\xac\xd0\xd6"), salt, secret)))
-	return build(stream("EncryptionInfo", []byte(info)), stream("EncryptedPackage", body))
+			w.sealed("\xfe\xa7\xd2\x76\x3b\x4b\x9e\x79", input),
+			w.sealed("\xd7\xaa\x0f\x6d\x30\x61\x34\x4e", w.sum(input)),
+			w.sealed("\x14\x6e\x0b\xe7\xab\xac\xd0\xd6", w.secret))
 }
 
 // aPackage stands for a document; its size is no multiple of anything.
