@@ -12,6 +12,9 @@ import (
 // not called uninspectable for it. It returns "" for anything else.
 func mediaType(f *container.File) string {
 	b := f.Content
+	if bytes.Contains(b, []byte("PK\x03\x04")) || bytes.Contains(b, []byte("PK\x05\x06")) {
+		return "" // an archive in disguise: what is claimed here is not read as a ZIP file
+	}
 	switch {
 	case bytes.HasPrefix(b, []byte("II\xbc\x01")): // ITU-T T.832 Annex A
 		return "image/vnd.ms-photo"

@@ -53,10 +53,14 @@ func (Reader) Read(f *container.File, yield func(container.Member) bool) contain
 		return container.Verdict{State: scan.Inspected, Type: kind}
 	}
 	d := &document{file: f, budget: f.Budget, give: yield, parts: map[string]bool{}, seen: map[string]bool{}}
-	if isFlat(f.Content) {
-		d.flat()
-	} else {
+	switch {
+	case !isFlat(f.Content):
 		d.zip()
+	case zip.Reader{}.Reads(f): // an archive behind it
+		d.archive(zip.Reader{}.Read(f, d.member))
+		fallthrough
+	default:
+		d.flat()
 	}
 	return d.verdict()
 }
