@@ -343,7 +343,9 @@ func (r *run) encryptedMember(m *Member) {
 	if m.strength == 0 && readable(m.method) {
 		pretence := *m
 		pretence.encrypted = false
-		if content, err := pretence.Open(r.budget); err == nil && !m.unchecked {
+		content, err := pretence.Open(r.budget)
+		// Some programs take a checksum of zero for none.
+		if err == nil && !m.unchecked || m.crc == 0 && len(content) > 0 {
 			r.ambiguous("a member that is marked as encrypted is plain: " + quote(m.Name))
 			r.give(m, container.Member{Content: content})
 		}
