@@ -60,7 +60,8 @@ func (s *session) conclude(m *milter.Modifier) {
 		}
 		return
 	}
-	if p.Verdict == plan.Accept {
+	switch p.Verdict {
+	case plan.Accept:
 		r := proceed()
 		if err = s.edit(m, p.Ops); err != nil { // half of the edits do no harm: the MTA drops them with the message
 			s.report(err)
@@ -71,7 +72,9 @@ func (s *session) conclude(m *milter.Modifier) {
 		} else if err != nil {
 			err = &RefusedError{replyFailed, err}
 		}
-	} else {
+	case plan.Discard:
+		err = s.finish(discard())
+	default:
 		err = s.finish(replyWith(finalReply(p)))
 	}
 	s.report(s.tx.settle(err))
@@ -177,6 +180,10 @@ func (s *session) edit(m *milter.Modifier, ops []plan.Op) error {
 			m.ChangeHeader(op.Nth, op.Name, lead+op.Value)
 		case plan.InsertHeader:
 			m.InsertHeader(0, op.Name, lead+op.Value)
+		case plan.AddRecipient:
+			m.AddRecipient(op.Value)
+		case plan.DeleteRecipient:
+			m.DeleteRecipient(op.Value)
 		case plan.ReplaceBody:
 			if err := replaceBody(m, op.Body.Open()); err != nil {
 				return fmt.Errorf("milter: new body: %w", err)

@@ -33,6 +33,8 @@ func TestEditsInOrder(t *testing.T) {
 		{Kind: plan.ChangeHeader, Name: "Subject", Nth: 1, Value: "s\n\tfolded"},
 		{Kind: plan.InsertHeader, Name: "X-Below", Value: "1"},
 		{Kind: plan.InsertHeader, Name: "X-Top", Value: "2"},
+		{Kind: plan.AddRecipient, Value: "quarantine@example.net"},
+		{Kind: plan.DeleteRecipient, Value: "b@example.net"},
 		{Kind: plan.ReplaceBody, Body: plan.Bytes("new\r\nbody\r\n")},
 		{Kind: plan.Hold, Value: "looks odd"},
 	}})
@@ -42,12 +44,24 @@ func TestEditsInOrder(t *testing.T) {
 		{'m', "\x00\x00\x00\x01Subject\x00 s\n\tfolded\x00"},
 		{'i', "\x00\x00\x00\x00X-Below\x00 1\x00"},
 		{'i', "\x00\x00\x00\x00X-Top\x00 2\x00"},
+		{'+', "<quarantine@example.net>\x00"},
+		{'-', "<b@example.net>\x00"},
 		{'b', "new\nbody\n"},
 		{'q', "looks odd\x00"},
 		{'c', ""},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("packets:\n got %v\nwant %v", got, want)
+	}
+	if seen.ended != nil {
+		t.Errorf("ended with %v", seen.ended)
+	}
+}
+
+func TestDiscardIsTheOnlyPacket(t *testing.T) {
+	got, seen := sendTo(t, plan.Plan{Verdict: plan.Discard, Ops: []plan.Op{{Kind: plan.InsertHeader, Name: "X", Value: "y"}}})
+	if want := []packet{{'d', ""}}; !slices.Equal(got, want) {
+		t.Errorf("packets %v, want %v", got, want)
 	}
 	if seen.ended != nil {
 		t.Errorf("ended with %v", seen.ended)

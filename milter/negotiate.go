@@ -14,7 +14,7 @@ const maxVersion = 6
 
 // wantActions are the modifications that Assay asks for.
 const wantActions = uint32(milter.OptAddHeader | milter.OptChangeHeader | milter.OptChangeBody | milter.OptQuarantine |
-	milter.OptSetSymList)
+	milter.OptAddRcpt | milter.OptRemoveRcpt | milter.OptSetSymList)
 
 // wantProtocol are the protocol flags that Assay asks for: header values with their leading blank, and no DATA and UNKNOWN
 // commands. None of the SMFIP_NR flags is ever among them: a reply that the MTA does not expect makes Postfix deliver
@@ -71,6 +71,7 @@ func (n negotiation) capabilities() plan.Capabilities {
 		ChangeHeaders: granted(milter.OptChangeHeader),
 		ChangeBody:    granted(milter.OptChangeBody),
 		Quarantine:    granted(milter.OptQuarantine),
+		AddRecipients: granted(milter.OptAddRcpt), DeleteRecipients: granted(milter.OptRemoveRcpt),
 	}
 }
 

@@ -26,6 +26,9 @@ type response struct {
 // proceed is the answer that lets the MTA go on.
 func proceed() response { return response{code: byte(milter.ActContinue)} }
 
+// discard is the answer that has the MTA take the message from the client and deliver it to nobody.
+func discard() response { return response{code: byte(milter.ActDiscard)} }
+
 // replyWith answers with a complete SMTP reply. The NUL is part of the packet: without it Postfix logs uninitialised
 // memory and Sendmail answers 554 whatever the code was.
 func replyWith(reply string) response {

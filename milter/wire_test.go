@@ -57,10 +57,10 @@ func TestNegotiation(t *testing.T) {
 		version, actions, protocol uint32
 		want                       negotiation
 	}{
-		{"Postfix 3.7", 6, 0x1ff, 0x1fffff, negotiation{6, 0x133, 0x100300}},
-		{"Sendmail 8.17", 6, 0x1ff, 0x1fffff, negotiation{6, 0x133, 0x100300}},
-		{"newer than ours", 9, 0xffffffff, 0xffffffff, negotiation{6, 0x133, 0x100300}},
-		{"version 2", 2, 0x3f, 0x7f, negotiation{2, 0x33, 0}},
+		{"Postfix 3.7", 6, 0x1ff, 0x1fffff, negotiation{6, 0x13f, 0x100300}},
+		{"Sendmail 8.17", 6, 0x1ff, 0x1fffff, negotiation{6, 0x13f, 0x100300}},
+		{"newer than ours", 9, 0xffffffff, 0xffffffff, negotiation{6, 0x13f, 0x100300}},
+		{"version 2", 2, 0x3f, 0x7f, negotiation{2, 0x3f, 0}},
 		{"one action", 2, 0x01, 0x7f, negotiation{2, 0x01, 0}},
 		{"nothing", 6, 0, 0, negotiation{6, 0, 0}},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -235,7 +236,8 @@ func (a *app) explainMessage(ctx context.Context, st *stage, m *message.Message,
 		return err
 	}
 	if o.Plan.Verdict != plan.Accept {
-		fmt.Fprintf(a.err, "assay: nothing is written to %s: the message is not delivered: %s\n", out.file, firstLine(o.Plan.Text()))
+		fmt.Fprintf(a.err, "assay: nothing is written to %s: the message is not delivered: %s\n", out.file,
+			cmp.Or(firstLine(o.Plan.Text()), "it is taken into the quarantine"))
 		return nil
 	}
 	return a.writeMessage(o.Plan, m, out)
@@ -264,7 +266,8 @@ func (st *stage) judge(ctx context.Context, m *message.Message) (*filter.Outcome
 		return nil, err
 	}
 	opt.Rules = st.rules
-	caps := plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true}
+	caps := plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true, AddRecipients: true,
+		DeleteRecipients: true}
 	return filter.New(opt).Explain(ctx, m, caps), nil
 }
 

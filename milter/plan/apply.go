@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,7 +13,11 @@ import (
 // Apply writes m to w as the MTA would deliver it after carrying out p, without the trace fields that the MTA adds
 // itself. A plan that does not accept the message is an error: nothing is delivered.
 func Apply(p Plan, m *message.Message, w io.Writer) error {
-	if p.Verdict != Accept {
+	switch p.Verdict {
+	case Accept:
+	case Discard:
+		return errors.New("plan: the message is in the quarantine and not delivered")
+	default:
 		return fmt.Errorf("plan: the message is refused: %s", p.replyText())
 	}
 	var head bytes.Buffer
@@ -90,9 +95,10 @@ func (p Plan) replyText() string {
 	return p.Reply
 }
 
-// Text returns the reply as a client reads it: the doubling of '%' undone. It is "" for a plan that accepts.
+// Text returns the reply as a client reads it: the doubling of '%' undone. It is "" for a plan that
+// takes the message.
 func (p Plan) Text() string {
-	if p.Verdict == Accept {
+	if p.Verdict == Accept || p.Verdict == Discard {
 		return ""
 	}
 	return strings.ReplaceAll(p.replyText(), "%%", "%")

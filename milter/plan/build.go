@@ -17,8 +17,8 @@ var (
 
 // Build orders ops, checks each of them, and returns the plan that accepts the message with these modifications. The
 // order is the one that both MTAs carry out alike: deletes descending per name, because Postfix renumbers after each;
-// then changes, then inserts, so that deleting never hits a field that was just inserted; then the body in one piece;
-// then the quarantine. On error the plan is the zero Plan, which refuses temporarily.
+// then changes, then inserts, so that deleting never hits a field that was just inserted; then recipients, new ones
+// first, so that there is always one; then the body in one piece; then the quarantine. On error the plan is the zero Plan, which refuses temporarily.
 func Build(ops []Op, caps Capabilities) (Plan, error) {
 	for _, op := range ops {
 		if err := op.check(caps); err != nil {
@@ -35,6 +35,9 @@ func Build(ops []Op, caps Capabilities) (Plan, error) {
 	return Plan{Ops: ops, Verdict: Accept}, nil
 }
 
+// Discarding returns the plan that takes a message which is already durable elsewhere.
+func Discarding() Plan { return Plan{Verdict: Discard} }
+
 // Refusal returns the plan that refuses the message and changes nothing. Code decides between TempFail and Refuse. A
 // reply that cannot be built becomes the zero Plan, which refuses temporarily with DefaultReply.
 func Refusal(code int, enhancedCode, text string) Plan {
@@ -50,7 +53,7 @@ func Refusal(code int, enhancedCode, text string) Plan {
 
 // rank is the position of each kind of operation in a plan.
 func rank(k Kind) int {
-	return slices.Index([]Kind{DeleteHeader, ChangeHeader, InsertHeader, ReplaceBody, Hold}, k)
+	return slices.Index([]Kind{DeleteHeader, ChangeHeader, InsertHeader, AddRecipient, DeleteRecipient, ReplaceBody, Hold}, k)
 }
 
 func compare(a, b Op) int {
@@ -86,7 +89,7 @@ func conflict(a, b Op) error {
 func (o Op) check(caps Capabilities) error {
 	granted := map[Kind]bool{
 		DeleteHeader: caps.ChangeHeaders, ChangeHeader: caps.ChangeHeaders, InsertHeader: caps.AddHeaders,
-		ReplaceBody: caps.ChangeBody, Hold: caps.Quarantine,
+		ReplaceBody: caps.ChangeBody, Hold: caps.Quarantine, AddRecipient: caps.AddRecipients, DeleteRecipient: caps.DeleteRecipients,
 	}
 	ok, known := granted[o.Kind]
 	switch {
@@ -95,6 +98,11 @@ func (o Op) check(caps Capabilities) error {
 	case !ok:
 		return fmt.Errorf("%w: %s", ErrCapability, o.Kind)
 	}
+	return o.valid()
+}
+
+// valid checks the values of an operation.
+func (o Op) valid() error {
 	switch o.Kind {
 	case DeleteHeader, ChangeHeader:
 		// An unknown occurrence is appended by both MTAs instead of being refused.
@@ -108,6 +116,10 @@ func (o Op) check(caps Capabilities) error {
 	case InsertHeader:
 		if !ValidName(o.Name) || !ValidValue(o.Value) {
 			return fmt.Errorf("%w: field %q: %q", ErrInvalid, o.Name, o.Value)
+		}
+	case AddRecipient, DeleteRecipient:
+		if !ValidRecipient(o.Value) {
+			return fmt.Errorf("%w: %s %q", ErrInvalid, o.Kind, o.Value)
 		}
 	case ReplaceBody:
 		if o.Body == nil {

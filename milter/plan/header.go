@@ -39,3 +39,28 @@ func ValidValue(value string) bool {
 	}
 	return true
 }
+
+// ValidRecipient reports whether address may be sent to the MTA as a recipient, in angle brackets: printable, without
+// what ends the bracket outside of a quoted local part, and not longer than RFC 5321 Section 4.5.3.1 allows by far.
+func ValidRecipient(address string) bool {
+	if address == "" || len(address) > 1000 {
+		return false
+	}
+	quoted := false
+	for i := 0; i < len(address); i++ {
+		switch c := address[i]; {
+		case c < ' ' || c == 0x7f:
+			return false
+		case quoted && c == '\\':
+			i++
+			if i == len(address) || address[i] < ' ' || address[i] == 0x7f {
+				return false
+			}
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '<' || c == '>' || c == ' '):
+			return false
+		}
+	}
+	return !quoted
+}

@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func TestValidValue(t *testing.T) {
 	}
 }
 
-var all = Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true}
+var all = Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true, AddRecipients: true, DeleteRecipients: true}
 
 func TestBuildOrdersDeletesDescendingBeforeInserts(t *testing.T) {
 	ops := []Op{
@@ -128,6 +129,9 @@ func TestBuildIsAllOrNothing(t *testing.T) {
 		{"deleted twice", []Op{{Kind: DeleteHeader, Name: "a", Nth: 1}, {Kind: DeleteHeader, Name: "A", Nth: 1}}, all, ErrInvalid},
 		{"two bodies", []Op{{Kind: ReplaceBody, Body: Bytes("x")}, {Kind: ReplaceBody, Body: Bytes("x")}}, all, ErrInvalid},
 		{"no body", []Op{{Kind: ReplaceBody}}, all, ErrInvalid},
+		{"recipients not granted", []Op{{Kind: AddRecipient, Value: "q@example.com"}, {Kind: DeleteRecipient, Value: "a@example.com"}},
+			Capabilities{AddHeaders: true, AddRecipients: true}, ErrCapability},
+		{"recipient", []Op{{Kind: AddRecipient, Value: "q@example.com> ORCPT=x"}}, all, ErrInvalid},
 		{"quarantine reason", []Op{{Kind: Hold, Value: "\x00"}}, all, ErrInvalid},
 	}
 	for _, tt := range tests {
@@ -137,6 +141,30 @@ func TestBuildIsAllOrNothing(t *testing.T) {
 				t.Errorf("Build = %+v, %v", p, err)
 			}
 		})
+	}
+}
+
+func TestDiscardingDeliversNothing(t *testing.T) {
+	p := Discarding()
+	if p.Verdict != Discard || p.Ops != nil || p.Text() != "" {
+		t.Errorf("%+v", p)
+	}
+	if err := Apply(p, &message.Message{}, io.Discard); err == nil {
+		t.Error("a discarded message was delivered")
+	}
+	if Verdict(0) != TempFail {
+		t.Error("the zero verdict is not the safe one")
+	}
+}
+
+func TestValidRecipient(t *testing.T) {
+	for address, want := range map[string]bool{
+		"a@example.com": true, `"a b"@example.com`: true, `"a\"> b"@example.com`: true, "ü@example.com": true, "user": true,
+		"": false, "a b@example.com": false, "a>@example.com": false, `"a@example.com`: false, "a\r@example.com": false, `"a\`: false,
+	} {
+		if got := ValidRecipient(address); got != want {
+			t.Errorf("ValidRecipient(%q) = %v", address, got)
+		}
 	}
 }
 

@@ -13,6 +13,9 @@ type Capabilities struct {
 	ChangeHeaders bool // SMFIF_CHGHDRS: change and delete header fields
 	ChangeBody    bool // SMFIF_CHGBODY
 	Quarantine    bool // SMFIF_QUARANTINE
+	AddRecipients bool // SMFIF_ADDRCPT
+	// DeleteRecipients is SMFIF_DELRCPT.
+	DeleteRecipients bool
 }
 
 // A Kind names an operation.
@@ -23,8 +26,12 @@ const (
 	DeleteHeader Kind = "delete_header" // Name, Nth; descending per name
 	ChangeHeader Kind = "change_header" // Name, Nth, Value
 	InsertHeader Kind = "insert_header" // Name, Value at the top; the last one inserted ends on top
-	ReplaceBody  Kind = "replace_body"  // Body
-	Hold         Kind = "quarantine"    // Value is the reason
+	// AddRecipient and DeleteRecipient have the address in Value, without angle brackets. One that is deleted is written as
+	// the client wrote it, for MTAs compare it with that.
+	AddRecipient    Kind = "add_recipient"
+	DeleteRecipient Kind = "delete_recipient"
+	ReplaceBody     Kind = "replace_body" // Body
+	Hold            Kind = "quarantine"   // Value is the reason
 )
 
 // An Op is one modification of the message.
@@ -61,9 +68,13 @@ const (
 	TempFail Verdict = iota // Reply is 4yz
 	Accept                  // the message is delivered with the modifications
 	Refuse                  // Reply is 5yz
+	// Discard takes the message from the client without delivering it. It is right only for a message that has been made
+	// durable elsewhere, in the quarantine.
+	Discard
 )
 
-// A Plan is what will be done to the message: modifications, then one verdict. A refused message has no modifications.
+// A Plan is what will be done to the message: modifications, then one verdict. A message that is refused or
+// discarded has no modifications.
 // The zero Plan refuses temporarily.
 type Plan struct {
 	Ops     []Op
