@@ -248,7 +248,7 @@ func TestEncryptedZIP(t *testing.T) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for _, h := range []*zip.FileHeader{
-		{Name: "[Content_Types].xml", Flags: 1, CompressedSize64: 30, UncompressedSize64: 18}, {Name: "word/document.xml", Flags: 1, CompressedSize64: 30, UncompressedSize64: 18},
+		{Name: "[Content_Types].xml", Flags: 1, CRC32: 0x12345678, CompressedSize64: 30, UncompressedSize64: 18}, {Name: "word/document.xml", Flags: 1, CRC32: 0x12345678, CompressedSize64: 30, UncompressedSize64: 18},
 	} {
 		w, err := z.CreateRaw(h)
 		if err == nil {
