@@ -14,10 +14,11 @@ import (
 func (o *Object) parseEncryption(content cryptobyte.String, limits Limits) error {
 	var seq, recipients, encrypted cryptobyte.String
 	var version int
+	der := content
 	if !content.ReadASN1(&seq, cbasn1.SEQUENCE) || !content.Empty() || !seq.ReadASN1Integer(&version) {
 		return syntax("version of encrypted data")
 	}
-	o.Encryption = &Encryption{}
+	o.Encryption = &Encryption{DER: der}
 	if o.Kind != EncryptedData {
 		if !seq.SkipOptionalASN1(context0Constructed) || !seq.ReadASN1(&recipients, cbasn1.SET) {
 			return syntax("recipientInfos")

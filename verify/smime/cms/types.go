@@ -127,6 +127,9 @@ type Encryption struct {
 	Algorithm  string // of the content: "aes-256-cbc", or an OID in dots when its name is not known
 	Recipients []Recipient
 	Others     int // recipients that were not listed because there are too many
+	// DER is the EnvelopedData, AuthEnvelopedData or EncryptedData as a whole, normalised: a slice of the parsed octets. Package
+	// envelope opens it, so that nobody opens what was not normalised.
+	DER []byte
 }
 
 // A Recipient is one RecipientInfo (RFC 5652 Section 6.2).
