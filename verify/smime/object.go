@@ -85,7 +85,11 @@ func (r *run) check(p place) *object {
 	if o.partial != "" {
 		o.decide(Partial, o.partial)
 	}
-	if why := headerDoubt(r.m); why != "" && o.state == "" {
+	why := headerDoubt(r.m)
+	if why == "" && o.m != r.m {
+		why = headerDoubt(o.m)
+	}
+	if why != "" && o.state == "" {
 		o.whole = false
 		o.decide(Malformed, why)
 	}
@@ -184,6 +188,7 @@ func (r *run) classify(o *object) bool {
 		o.decide(Compressed, "compressed, so content and author are not checked")
 	case cms.Enveloped, cms.AuthEnveloped, cms.EncryptedData:
 		r.hidden = true
+		r.closed++
 		o.decide(Encrypted, "encrypted, so content and author are not checked")
 	default:
 		o.decide(Unsupported, "an S/MIME object of the kind "+string(kind)+" cannot be checked here")
@@ -194,7 +199,7 @@ func (r *run) classify(o *object) bool {
 // classifySigned looks for signers, and for what they signed.
 func (r *run) classifySigned(o *object) bool {
 	o.isSigned, r.signed = true, true
-	o.whole = o.part == r.m.Root
+	o.whole = o.part == o.m.Root
 	sd := o.parsed.Signed
 	switch {
 	case len(sd.Signers) == 0:

@@ -6,6 +6,7 @@ import (
 
 	"assay/verify/message"
 	"assay/verify/smime/cms"
+	"assay/verify/smime/envelope"
 	"assay/verify/smime/pki"
 )
 
@@ -24,7 +25,9 @@ const (
 type Options struct {
 	Validator *pki.Validator // paths and revocation; nil trusts nothing
 	// Certificates are known certificates of correspondents, for signatures that come without.
-	Certificates   []*x509.Certificate
+	Certificates []*x509.Certificate
+	// Keys open messages that are encrypted as a whole; nil opens none.
+	Keys           *envelope.Keys
 	Revocation     RevocationMode
 	RevocationTime time.Duration // how long all network questions about one message may take; 0 means 2 seconds
 	NoFetch        bool          // the network is never asked, whatever the Validator could

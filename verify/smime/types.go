@@ -2,7 +2,8 @@
 // is what was signed, that the certificate leads to a root that is trusted for e-mail, that it belongs to the one mailbox
 // in From, and that it was not revoked. These four are kept apart; one word sums them up.
 //
-// It never modifies a message and never opens an encrypted one.
+// It never modifies a message. An encrypted one it opens only with Options.Keys, only if the encryption is the whole of it, and
+// only to verify what is inside.
 //
 // RFC 8551 (S/MIME 4.0), RFC 8550 (certificates), RFC 5652 (CMS), RFC 7281 (Authentication-Results), RFC 9788 (header
 // protection), RFC 5280 (certificate paths).
@@ -57,6 +58,8 @@ type Verification struct {
 	Layers     []Layer  // every CMS object of the message, outermost first
 	Flags      []string // stable words for what is odd but does not change the verdict: "preamble", "old-signature", ...
 	Steps      []string // every step in words, if Options.Explain
+
+	Opening *Opening `json:"-"` // what was inside, nil unless Opened
 }
 
 // An Integrity says whether the text is what was signed.

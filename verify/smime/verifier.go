@@ -32,8 +32,7 @@ func (v *Verifier) Verify(ctx context.Context, m *message.Message, author messag
 	if m == nil || m.Root == nil {
 		return Verification{Result: authres.None, State: Unsigned}
 	}
-	limit := v.o.Limits.Objects
-	places := find(m, m.Root, "", limit+1)
+	places := find(m, m.Root, "", v.o.Limits.Objects+1)
 	if len(places) == 0 {
 		return Verification{Result: authres.None, State: Unsigned}
 	}
@@ -41,6 +40,15 @@ func (v *Verifier) Verify(ctx context.Context, m *message.Message, author messag
 	defer cancel()
 	r := run{o: &v.o, ctx: ctx, at: m.Envelope.ReceivedAt, m: m, author: author, limits: v.o.Limits.CMS, room: v.o.Limits.Objects}
 	r.limits.Work = new(cms.Work)
+	if places[0].part == m.Root {
+		return r.sum(r.checkWhole(places[0]))
+	}
+	return r.sum(r.checkAll(m, places))
+}
+
+// checkAll checks the objects of a message, of which there is at least one.
+func (r *run) checkAll(m *message.Message, places []place) []*object {
+	limit := r.o.Limits.Objects
 	var objects []*object
 	for _, p := range places[:min(len(places), limit)] {
 		o := r.check(p)
@@ -52,7 +60,7 @@ func (v *Verifier) Verify(ctx context.Context, m *message.Message, author messag
 	if len(places) > limit {
 		objects[0].decide(Malformed, fmt.Sprintf("more than %d parts are signed or encrypted", limit))
 	}
-	return r.sum(objects)
+	return objects
 }
 
 // A run is the verification of one message.
@@ -63,12 +71,14 @@ type run struct {
 	m      *message.Message
 	author message.Author
 
-	limits cms.Limits
-	room   int // CMS objects that may still be read
-	signed bool
-	hidden bool // something is encrypted
-	layers []Layer
-	steps  []string
+	limits  cms.Limits
+	room    int // CMS objects that may still be read
+	signed  bool
+	hidden  bool     // something is encrypted
+	closed  int      // encrypted objects that were not opened
+	opening *Opening // what the gateway has opened, nil for nothing
+	layers  []Layer
+	steps   []string
 }
 
 // step notes what was done, for people.
@@ -110,6 +120,7 @@ func (r *run) sum(objects []*object) Verification {
 		out.Flags = addFlag(out.Flags, FlagMoreObjects)
 	}
 	out.Trust, out.Identity, out.Revocation = axes(worst.signers)
+	r.reportOpening(&out)
 	r.step("verdict: %s %s", out.State, out.Reason)
 	out.Steps = r.steps
 	return out
