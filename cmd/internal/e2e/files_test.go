@@ -5,12 +5,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -302,7 +301,7 @@ func TestWorkersKilled(t *testing.T) {
 	before, err := d.OpenFiles()
 	must(t, err)
 	for range 50 {
-		for _, pid := range workersOf(t, assay) {
+		for _, pid := range workersOf(t, d.PID()) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		l.delivered(t, send(t, c, env, mail, 250))
@@ -310,30 +309,39 @@ func TestWorkersKilled(t *testing.T) {
 	if after, err := d.OpenFiles(); err != nil || after > before+8 {
 		t.Errorf("%d files were open, and then %d: %v", before, after, err)
 	}
-	if len(workersOf(t, assay)) == 0 {
+	if len(workersOf(t, d.PID())) == 0 {
 		t.Error("no process opens files")
 	}
+	last := workersOf(t, d.PID())
 	must(t, d.Signal(syscall.SIGKILL))
-	for deadline := time.Now().Add(20 * time.Second); len(workersOf(t, assay)) > 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); slices.ContainsFunc(last, alive); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%v outlive the daemon", workersOf(t, assay))
+			t.Fatalf("%v outlive the daemon", last)
 		}
 	}
 }
 
-// workersOf returns the processes of a program that open files.
-func workersOf(t *testing.T, program string) []int {
+// alive reports whether there is a process, and it is not a worker's number that somebody else has got since.
+func alive(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && bytes.HasPrefix(line, []byte("assay worker"))
+}
+
+// workersOf returns the processes of a daemon that open files.
+func workersOf(t *testing.T, daemon int) []int {
 	t.Helper()
-	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	names, err := filepath.Glob("/proc/[0-9]*/stat")
 	must(t, err)
 	var found []int
 	for _, name := range names {
-		pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
-		exe, err := os.Readlink(filepath.Join(filepath.Dir(name), "exe"))
-		if errors.Is(err, fs.ErrNotExist) || err != nil || strings.TrimSuffix(exe, " (deleted)") != program {
-			continue
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended meanwhile
 		}
-		if line, err := os.ReadFile(name); err == nil && bytes.HasSuffix(line, []byte("\x00worker\x00")) {
+		// The name of the program stands in parentheses and may hold anything; state and parent follow (proc(5)).
+		rest := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(rest) > 1 && rest[0] != "Z" && rest[1] == strconv.Itoa(daemon) {
+			pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
 			found = append(found, pid)
 		}
 	}

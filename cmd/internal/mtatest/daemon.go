@@ -128,6 +128,9 @@ func (d *Daemon) Configure(config string) error {
 // Signal sends a signal to the daemon.
 func (d *Daemon) Signal(sig syscall.Signal) error { return d.proc.cmd.Process.Signal(sig) }
 
+// PID returns the process number of the daemon.
+func (d *Daemon) PID() int { return d.proc.cmd.Process.Pid }
+
 // Exited reports whether the daemon has ended.
 func (d *Daemon) Exited() bool { return d.proc.exited() }
 

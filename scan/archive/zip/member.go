@@ -193,16 +193,16 @@ func (a *archive) reading(e *entry, h *header, next int64) reading {
 		r.method, r.strength = h.aes.method, h.aes.strength
 		r.unchecked = h.crc == 0 // AE-2 has none
 	}
-	if r.start < 0 {
-		r.start = int64(len(a.b))
-	}
 	r.end = int64(len(a.b))
+	if r.start < 0 || r.start > r.end {
+		r.start = r.end
+	}
 	switch {
 	case h.packed >= 0:
 		r.beyond = h.packed > r.end-r.start
 		r.end = r.start + min(h.packed, r.end-r.start)
 	case r.method == methodStored:
-		r.end, r.unchecked, r.unending = max(r.start, next), true, true
+		r.end, r.unchecked, r.unending = min(max(r.start, next), r.end), true, true
 	default:
 		r.unchecked, r.unending = true, true
 	}
