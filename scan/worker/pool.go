@@ -88,6 +88,25 @@ func (p *Pool) Inspect(ctx context.Context, job inspect.Job, sink inspect.Sink) 
 	defer p.slots.Release(1)
 	ctx, cancel := p.within(ctx)
 	defer cancel()
+	result, err := p.job(ctx, job, sink)
+	if killed := (*killedError)(nil); errors.As(err, &killed) {
+		return p.job(ctx, job, sink)
+	}
+	return result, err
+}
+
+// A killedError says that somebody else has killed a worker, such as the kernel for want of memory: the job is worth another
+// attempt. A file that makes a worker crash, or exceed a limit, is not.
+type killedError struct{ cause *Error }
+
+// Error implements error.
+func (e *killedError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the error that is told when the second attempt fails too.
+func (e *killedError) Unwrap() error { return e.cause }
+
+// job has a worker do a job.
+func (p *Pool) job(ctx context.Context, job inspect.Job, sink inspect.Sink) (inspect.Result, error) {
 	w, err := p.take(ctx)
 	if err != nil {
 		return inspect.Result{}, err

@@ -438,6 +438,22 @@ func TestIdleDies(t *testing.T) {
 	}
 }
 
+// TestKilledAtWork: a job whose worker somebody else kills is given to another one.
+func TestKilledAtWork(t *testing.T) {
+	p := newPool(t, Options{Workers: 1})
+	for range 20 {
+		if _, err := p.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if w := idle(p); w != nil { // else it has ended already
+			_ = syscall.Kill(w.pid, syscall.SIGKILL)
+		}
+		if _, err := p.Inspect(t.Context(), job("plain"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSignals: what goes to a whole control group does not end a worker.
 func TestSignals(t *testing.T) {
 	p := newPool(t, Options{Workers: 1})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -141,6 +142,9 @@ func (w *process) verdict(why error) error {
 		return limited(limitMemory, log)
 	case errors.Is(why, errGarbage):
 		return crashed(fmt.Sprintf("%v; %s", why, log))
+	}
+	if wait, ok := state.Sys().(syscall.WaitStatus); ok && wait.Signaled() && wait.Signal() == syscall.SIGKILL {
+		return &killedError{crashed(log)}
 	}
 	return crashed(log)
 }
