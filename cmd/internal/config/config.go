@@ -37,6 +37,7 @@ type Config struct {
 	Notify   Notify
 	OnError  OnError
 	Log      Log
+	Health   Health
 }
 
 // Listen says where Assay can be reached.
@@ -227,43 +228,6 @@ type OnError string
 
 // TempFail defers the message: the sending side keeps it and tries again.
 const TempFail OnError = "tempfail"
-
-// Log configures the log.
-type Log struct {
-	Level   Level
-	Format  Format
-	Privacy Privacy
-}
-
-// A Level is the least severe level that is logged.
-type Level string
-
-// The levels. The zero value is treated as LevelInfo.
-const (
-	LevelDebug Level = "debug"
-	LevelInfo  Level = "info"
-	LevelWarn  Level = "warn"
-	LevelError Level = "error"
-)
-
-// A Format is a log format.
-type Format string
-
-// The log formats. The zero value is treated as Logfmt.
-const (
-	Logfmt Format = "logfmt"
-	JSON   Format = "json"
-)
-
-// A Privacy is how much of a message its log line shows.
-type Privacy string
-
-// The privacy levels. The zero value is treated as PrivacyDomainOnly.
-const (
-	PrivacyFull       Privacy = "full"
-	PrivacyDomainOnly Privacy = "domain_only"
-	PrivacyMinimal    Privacy = "minimal"
-)
 
 // Loaded is a valid configuration and what is to be said about it.
 type Loaded struct {

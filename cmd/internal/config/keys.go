@@ -12,7 +12,7 @@ import (
 // defaults, the documentation, the JSON Schema and the example file all come from here.
 func rows() []*key {
 	var all []*key
-	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), fileRows(), virusRows(), unscannedRows(), decryptionRows(), notifyRows(), otherRows()} {
+	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), fileRows(), virusRows(), unscannedRows(), decryptionRows(), notifyRows(), otherRows(), logRows(), healthRows()} {
 		all = append(all, part...)
 	}
 	return all
@@ -35,8 +35,8 @@ func listenRows() []*key {
 		newKey("listen.socket_group", text(), "", func(c *Config) *string { return &c.Listen.SocketGroup },
 			"Group of unix sockets, by name or number, such as postfix. Empty keeps the group of the process."),
 		newKey("listen.metrics", hostPort(), "", func(c *Config) *string { return &c.Listen.Metrics },
-			"HOST:PORT that serves Prometheus metrics at /metrics and the state of the daemon at /healthz over HTTP. "+
-				"Empty switches both off."),
+			"HOST:PORT that serves Prometheus metrics at /metrics over HTTP, and the state of the daemon at /livez and /readyz "+
+				"(also /healthz). Empty switches all of it off."),
 		newKey("listen.control", optional(directory()), "/run/assay/control.sock", func(c *Config) *string { return &c.Listen.Control },
 			"Unix socket for assay ctl. Only root and the user that Assay runs as may change something through it. Empty "+
 				"switches it off."),
@@ -233,15 +233,5 @@ func otherRows() []*key {
 			"What happens to a message that Assay cannot process: tempfail, the sending side keeps it and tries again. "+
 				"There is no accept, which would deliver unchecked mail, and no reject, which would lose mail over a "+
 				"fault of ours."),
-		newSection("log", "The log, on standard error."),
-		newKey("log.level", choice(LevelDebug, LevelInfo, LevelWarn, LevelError), LevelInfo,
-			func(c *Config) *Level { return &c.Log.Level },
-			"Least severe level that is logged: debug, info, warn or error. The line per message is info."),
-		newKey("log.format", choice(Logfmt, JSON), Logfmt, func(c *Config) *Format { return &c.Log.Format },
-			"logfmt or json."),
-		newKey("log.privacy", choice(PrivacyFull, PrivacyDomainOnly, PrivacyMinimal), PrivacyDomainOnly,
-			func(c *Config) *Privacy { return &c.Log.Privacy },
-			"How much of a message its log line shows: full, with addresses; domain_only, with domains and the network of "+
-				"the client; minimal, with results only."),
 	}
 }
