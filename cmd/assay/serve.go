@@ -142,7 +142,9 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 		g.resolver = r
 	}
 	if last != nil && !changed(last.config, c, "verify.smime.") {
-		g.smime = last.smime
+		if g.smime, err = last.smime.again(c); err != nil {
+			return nil, err
+		}
 	} else if g.smime, err = newSignatures(c, false); err != nil {
 		return nil, err
 	}
@@ -433,7 +435,7 @@ func (d *daemon) listen(ctx context.Context) ([]net.Listener, error) {
 		return nil, err
 	}
 	c := d.started.Listen
-	return milter.Listen(ctx, c.Milter, milter.ListenOptions{
+	return milter.Listen(ctx, withActivated(c.Milter, activated), milter.ListenOptions{
 		SocketMode: os.FileMode(c.SocketMode), SocketGroup: c.SocketGroup, Activated: activated,
 	})
 }
