@@ -112,7 +112,7 @@ const (
 	ActiveX        Trait = "activex"         // an ActiveX control
 	JavaScript     Trait = "javascript"      // in a PDF
 	OpenAction     Trait = "open-action"     // a PDF acts when it is opened or closed, or a page is shown
-	Launch         Trait = "launch"          // a PDF starts a program
+	Launch         Trait = "launch"          // a PDF, a click in a presentation or an alarm of a calendar starts a program
 	SubmitForm     Trait = "submit-form"     // a PDF sends what is typed in
 	RemoteGoTo     Trait = "remote-goto"     // a PDF leads into another file
 	RichMedia      Trait = "rich-media"      // Flash, sound, film or 3D in a PDF
