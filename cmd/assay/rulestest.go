@@ -140,7 +140,7 @@ func (a *app) replay(ctx context.Context, old, next *loadedRules, zoneFile strin
 	}
 	defer files.close()
 	messages := ruletest.Messages(ctx, paths, ruletest.MessageOptions{
-		Verify: opt, Scanners: scanners(old.config, files), Limits: messageLimits(old.config), Now: a.now(),
+		Verify: opt, Scanners: scanners(old.config, files, signatures.Verifier), Limits: messageLimits(old.config), Now: a.now(),
 	})
 	return ruletest.Compare(ctx, old.set, next.set, messages, ruletest.CompareOptions{}), nil
 }

@@ -26,6 +26,7 @@ import (
 	"assay/verify/iprev"
 	"assay/verify/message"
 	"assay/verify/smime"
+	"assay/verify/smime/envelope"
 	"assay/verify/smime/pki"
 	"assay/verify/smime/pki/fetch"
 	"assay/verify/spf"
@@ -103,6 +104,10 @@ type signatures struct {
 // be used.
 func newSignatures(c *config.Config, explain bool) (signatures, error) {
 	s := c.Verify.SMIME
+	keys, err := recipientKeys(c)
+	if err != nil {
+		return signatures{}, err
+	}
 	store, err := pki.NewStore(s.PublicRoots, s.Roots, s.Intermediates)
 	if err != nil {
 		return signatures{}, fmt.Errorf("verify.smime: %w", err)
@@ -126,9 +131,28 @@ func newSignatures(c *config.Config, explain bool) (signatures, error) {
 	}
 	v := pki.New(store, opt)
 	return signatures{smime.NewVerifier(smime.Options{
-		Validator: v, Revocation: smime.RevocationMode(s.Revocation), RevocationTime: s.RevocationTime, NoFetch: !s.Fetch,
+		Keys: keys, Validator: v, Revocation: smime.RevocationMode(s.Revocation), RevocationTime: s.RevocationTime, NoFetch: !s.Fetch,
 		DNEmail: dnEmail[s.DNEmail], Explain: explain,
 	}), v}, nil
+}
+
+// recipientKeys returns the keys that open mail. The error names every file that cannot be used.
+func recipientKeys(c *config.Config) (*envelope.Keys, error) {
+	keys, err := envelope.Load(c.Scan.Decryption.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("scan.smime.keys: %w", err)
+	}
+	return keys, nil
+}
+
+// again returns the verifier with the keys as they are now.
+func (s signatures) again(c *config.Config) (signatures, error) {
+	keys, err := recipientKeys(c)
+	if err != nil {
+		return signatures{}, err
+	}
+	s.Verifier = s.With(keys)
+	return s, nil
 }
 
 // spfOptions returns the options of SPF.
@@ -210,7 +234,8 @@ func filterOptions(c *config.Config, with checks, observer filter.Observer, expl
 	}
 	return filter.Options{
 		Verifier: newVerifier(c, with.resolver, with.smime, explain),
-		Scanners: scanners(c, with.inspection),
+		Scanners: scanners(c, with.inspection, with.smime),
+		Opened:   c.Scan.Decryption.Deliver == config.DeliverOpened,
 		Headers:  headerOptions(c),
 		Notices:  notices,
 		Note:     whens[c.Scan.HTML.Note],
@@ -219,13 +244,16 @@ func filterOptions(c *config.Config, with checks, observer filter.Observer, expl
 	}, nil
 }
 
-// scanners returns what looks into messages.
-func scanners(c *config.Config, i *inspection) []scan.Scanner {
+// scanners returns what looks into messages. Those that are encrypted as a whole are opened by s, which may be nil.
+func scanners(c *config.Config, i *inspection, s *smime.Verifier) []scan.Scanner {
 	forms := html.RemoveForms
 	if c.Scan.HTML.Forms == config.FormsKeep {
 		forms = html.KeepForms
 	}
-	return []scan.Scanner{files.New(fileOptions(c, i)), &html.Scanner{Options: html.Options{Forms: forms}}}
+	text := &html.Scanner{Options: html.Options{Forms: forms}}
+	opt := fileOptions(c, i)
+	opt.Open, opt.Inside = s.Open, []scan.Scanner{text}
+	return []scan.Scanner{files.New(opt), text}
 }
 
 // testOptions returns how the tests beside rules are run. They ask nobody on the network.
@@ -236,7 +264,7 @@ func testOptions(c *config.Config, now time.Time) ruletest.Options {
 	if s, err := newSignatures(&offline, false); err == nil { // else the daemon does not start, and says why
 		opt.SMIME = s.Verifier
 	}
-	return ruletest.Options{Load: ruleOptions(c, now), Verify: opt, Scanners: scanners(c, inProcess()), Limits: messageLimits(c)}
+	return ruletest.Options{Load: ruleOptions(c, now), Verify: opt, Scanners: scanners(c, inProcess(), opt.SMIME), Limits: messageLimits(c)}
 }
 
 // headerOptions returns the options of header fields.

@@ -19,7 +19,7 @@ import (
 
 // An Amendment is what becomes of the content of a message: what the rules asked for, as far as it can be made.
 type Amendment struct {
-	Changed []string       // words for what is changed: "subject", "html", "attachment", "note"
+	Changed []string       // words for what is changed: "subject", "html", "attachment", "note", "decrypted"
 	Taken   []scan.Finding // what was taken out of HTML
 	Level   scan.Level     // the strictest level at which HTML was made safe, "" if none was
 	Files   []notice.File  // attachments that were replaced by a notice
@@ -41,6 +41,14 @@ type Kept struct {
 // keptSigned is why an edit is not made although it could be.
 const keptSigned = "the part is signed"
 
+// whyKept is why an edit of a part under a signature or inside of encryption is not made.
+func (o *Outcome) whyKept() string {
+	if o.Results.SMIME.Opened {
+		return keptEncrypted
+	}
+	return keptSigned
+}
+
 // errNoPart means that what a rule wants removed is not a part of the message.
 var errNoPart = errors.New("there is no such part")
 
@@ -55,7 +63,7 @@ func (f *Filter) amend(o *Outcome, m *message.Message) error {
 	}
 	a.tagSubject(m.Header, o.Decision.Tags)
 	if len(a.edits) == 0 {
-		return nil
+		return f.deliverOpened(o, m)
 	}
 	var err error
 	if a.body, err = m.Rewrite(a.edits); err != nil {
@@ -145,6 +153,9 @@ var errOtherReading = errors.New("some mail programs see active HTML in it that 
 func (o *Outcome) withhold(section string, err error) {
 	if errors.Is(err, message.ErrForeignPart) { // a scanner's way to say that no edit of the message as we read it helps
 		err = errOtherReading
+		if o.Results.SMIME.Opened {
+			err = errEncrypted
+		}
 	}
 	o.Amendment.Kept = append(o.Amendment.Kept, Kept{section, err.Error()})
 	if o.Decision.Disposition.Strictness() < rules.Quarantine.Strictness() {
@@ -171,7 +182,7 @@ func (a *Amendment) removeFiles(o *Outcome, m *message.Message, notices *notice.
 			continue
 		}
 		if done[p] = true; signed(p) && !unwraps[r.Section] {
-			a.Kept = append(a.Kept, Kept{r.Section, keptSigned})
+			a.Kept = append(a.Kept, Kept{r.Section, o.whyKept()})
 			continue
 		}
 		a.removeFile(o, m, p, fileOf(o, r), notices)
@@ -239,7 +250,7 @@ func (a *Amendment) cleanHTML(o *Outcome, m *message.Message, notices *notice.Te
 		}
 		if unwrapped == scan.Off {
 			if edit, _, ok := remedy.Edit(level); ok && a.edit(edit.Part) == nil {
-				a.Kept = append(a.Kept, Kept{remedy.Section, keptSigned})
+				a.Kept = append(a.Kept, Kept{remedy.Section, o.whyKept()})
 			}
 			continue
 		}

@@ -253,7 +253,7 @@ func (f *Filter) fields(o *Outcome) error {
 	if o.Decision.Disposition == rules.Junk {
 		o.Headers = append(o.Headers, rules.HeaderField{Name: "X-Spam-Flag", Value: "YES"}) // what Sieve scripts look for
 	}
-	if a := &o.Amendment; !f.opt.Headers.NoResult && (a.body != nil || len(a.Kept) > 0) {
+	if a := &o.Amendment; !f.opt.Headers.NoResult && (len(a.edits) > 0 || len(a.Kept) > 0) {
 		o.Headers = append(o.Headers, f.opt.Headers.Content(a.content()))
 	}
 	for _, h := range o.Decision.Headers { // what a rule took from the message may hold anything

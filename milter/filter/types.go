@@ -64,6 +64,7 @@ type Options struct {
 	Rules    Rules
 	Notices  *notice.Templates // nil means the English ones
 	Note     NoteWhen          // when a changed message says so in its text
+	Opened   bool              // delivers what was inside of a message that was encrypted and opened, if that is authenticated
 	Explain  bool              // keeps the traces of rules
 	Headers  headers.Options
 	Sealer   *arc.Sealer      // nil for none

@@ -8,6 +8,7 @@ import (
 	"assay/rules"
 	"assay/verify"
 	"assay/verify/authres"
+	"assay/verify/smime"
 )
 
 // Result builds the field for filters in mail clients and for scripts: "name=value" pairs separated by semicolons. The
@@ -26,6 +27,9 @@ func (o Options) Result(s Subject) rules.HeaderField {
 			"arc="+word(s.Results.ARC.Result))
 		if s.Results.SMIME.Result != "" {
 			pairs = append(pairs, "smime="+word(s.Results.SMIME.Result))
+		}
+		if s.Results.SMIME.Opened {
+			pairs = append(pairs, "opened="+openedWord(s.Results.SMIME))
 		}
 	}
 	pairs = append(pairs, "changed="+list(s.Changed))
@@ -90,6 +94,14 @@ func dkimWord(r verify.Results) string {
 		return "none"
 	}
 	return word(r.DKIM[0].Result)
+}
+
+// openedWord says whether what was encrypted can be told from what somebody else has made of it.
+func openedWord(v smime.Verification) string {
+	if authenticated(v) {
+		return "authenticated"
+	}
+	return "unauthenticated"
 }
 
 func word(r authres.Result) string {

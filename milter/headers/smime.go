@@ -50,8 +50,12 @@ func trusted(t smime.Trust) bool { return t == smime.PublicRoot || t == smime.Pr
 
 // smimeComment says in a few words what the result rests on.
 func smimeComment(v smime.Verification) string {
+	const opened = "encrypted and opened here, "
 	if v.State != smime.Verified {
 		reason := v.Reason
+		if v.Opened && v.State != smime.Encrypted { // which says so itself
+			reason = opened + reason
+		}
 		if v.State == smime.Encrypted && reason == "" {
 			reason = "encrypted"
 		}
@@ -63,7 +67,11 @@ func smimeComment(v smime.Verification) string {
 	} else if v.Trust == smime.PrivateRoot {
 		words = append(words, "private CA")
 	}
-	return strings.Join(append(words, "revocation "+string(v.Revocation)), ", ")
+	comment := strings.Join(append(words, "revocation "+string(v.Revocation)), ", ")
+	if v.Opened {
+		return opened + comment
+	}
+	return comment
 }
 
 // The sentences about S/MIME. %s is the address of the signer, except where a comment says so.
@@ -83,12 +91,34 @@ var (
 	sayIncomplete    = phrase{"Signature present, a certificate for checking it is missing.", "Signatur vorhanden, zur Prüfung fehlt ein Zertifikat."}
 	sayBadSignature  = phrase{"Signature present, it cannot be read.", "Signatur vorhanden, sie ist nicht lesbar."}
 	sayLater         = phrase{"Signature present, it could not be checked at this time.", "Signatur vorhanden, sie konnte im Moment nicht geprüft werden."}
+	sayOpened        = phrase{"Encrypted for this mail system and opened here.", "Für dieses Mailsystem verschlüsselt und hier geöffnet."}
+	sayNotSigned     = phrase{"Nobody has signed it.", "Niemand hat sie unterzeichnet."}
+	sayMayBeChanged  = phrase{"Nobody has signed it, and it may have been changed on the way.", "Niemand hat sie unterzeichnet, und sie kann unterwegs verändert worden sein."}
 	sayContentHidden = phrase{"Content encrypted, it was not checked.", "Inhalt verschlüsselt, er wurde nicht geprüft."}
 )
 
-// signature says in one sentence what is known about S/MIME, "" when there is nothing to say.
+// signature says what is known about S/MIME, "" when there is nothing to say.
 func (o Options) signature(r verify.Results) string {
-	v := r.SMIME
+	if !r.SMIME.Opened {
+		return o.verdict(r.SMIME)
+	}
+	opened := sayOpened.in(o.Language)
+	switch about := o.verdict(r.SMIME); {
+	case r.SMIME.State == smime.Encrypted && !authenticated(r.SMIME):
+		return opened + " " + sayMayBeChanged.in(o.Language)
+	case r.SMIME.State == smime.Encrypted:
+		return opened + " " + sayNotSigned.in(o.Language)
+	case about != "":
+		return opened + " " + about
+	}
+	return opened
+}
+
+// authenticated reports whether what was opened is what somebody has encrypted.
+func authenticated(v smime.Verification) bool { return v.Opening != nil && v.Opening.Authenticated }
+
+// verdict says in one sentence what is known about a signature.
+func (o Options) verdict(v smime.Verification) string {
 	var signer smime.Signer
 	if len(v.Signers) > 0 {
 		signer = v.Signers[0]

@@ -51,8 +51,14 @@ type Options struct {
 	Passwords []string         // tried on encrypted files, besides those that the message names
 	Guesses   int              // passwords taken from the text of one message; default 20, less than 0 for none
 	Memory    int64            // octets of files in memory at a time, of all messages together; default 256 MiB
-	Readings  reading.Limits
-	Attach    attach.Options
+	// Open opens a message that is encrypted as a whole, if the gateway has a key for it; nil opens none. What it returns stays in
+	// memory, is scanned like a message, and appears in no report.
+	Open func(m *message.Message) (entity []byte, ok bool)
+	// Inside look into what was opened, besides this Scanner: for what is no file of a message. What they would change stays
+	// as it is, because it is encrypted.
+	Inside   []scan.Scanner
+	Readings reading.Limits
+	Attach   attach.Options
 }
 
 // A Scanner implements scan.Scanner. It is safe for concurrent use.

@@ -25,6 +25,7 @@ import (
 type inspection struct {
 	scanner   *Scanner
 	m         *message.Message
+	inner     bool             // m was opened with a key of the gateway
 	left      container.Limits // of the budget of the message
 	spent     bool             // nothing is left of it
 	guessed   bool             // passwords is filled in
@@ -74,6 +75,9 @@ func (i *inspection) Inspect(ctx context.Context, f attach.File) scan.Report {
 		return scan.Report{Findings: describe(o, nil)}
 	}
 	found := i.open(ctx, o, content)
+	if f.Part != nil && f.Part == i.m.Root && o.State == scan.Encrypted {
+		found = i.unlock(ctx, o, found)
+	}
 	if reason != "" {
 		o.State, o.Method = worst(o.State), cmp.Or(reason, o.Method)
 	}

@@ -95,7 +95,7 @@ func (r *run) checkWhole(p place) []*object {
 	defer m.Close()
 	places := find(m, m.Root, o.section()+"/", r.o.Limits.Objects+1)
 	if len(places) == 0 {
-		o.reason = "encrypted for this mail system and opened here; nobody has signed what is inside"
+		o.reason = "encrypted for this mail system and opened here, and nobody has signed what is inside"
 		return []*object{o}
 	}
 	return r.checkAll(m, places)

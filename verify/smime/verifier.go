@@ -9,6 +9,7 @@ import (
 	"assay/verify/authres"
 	"assay/verify/message"
 	"assay/verify/smime/cms"
+	"assay/verify/smime/envelope"
 )
 
 // A Verifier verifies messages. It is safe for concurrent use.
@@ -18,6 +19,13 @@ type Verifier struct {
 
 // NewVerifier returns a Verifier.
 func NewVerifier(o Options) *Verifier { return &Verifier{o: o.withDefaults()} }
+
+// With returns a Verifier like v that opens messages with other keys, nil for none.
+func (v *Verifier) With(keys *envelope.Keys) *Verifier {
+	o := v.o
+	o.Keys = keys
+	return &Verifier{o: o}
+}
 
 // Verify says what the S/MIME signatures of a message prove. The clock is m.Envelope.ReceivedAt, and author is
 // m.Header.Author(). It never fails and never panics: what went wrong in here is Unavailable. ctx bounds the questions to

@@ -1,0 +1,51 @@
+package filter
+
+import (
+	"errors"
+
+	"assay/verify/message"
+	"assay/verify/smime"
+)
+
+// Why a message that was opened is delivered as it was received.
+const (
+	keptEncrypted       = "the part is encrypted"
+	keptUnauthenticated = "opened, but it may have been changed on the way: only what is authenticated is delivered opened"
+	keptOtherHeader     = "opened, but it has a header of its own that would be lost"
+	keptUnread          = "opened, but too large or too complex to be delivered so"
+)
+
+// errEncrypted is why content that a rule calls dangerous cannot be taken out.
+var errEncrypted = errors.New("it is encrypted")
+
+// deliverOpened puts what was inside of an encrypted message in the place of the encryption, if the administrator wants it so. A
+// signature inside stays what it is. What was not authenticated is never delivered opened: the mail program would show it like
+// any other mail, and whoever had altered the encrypted text would have got it opened.
+func (f *Filter) deliverOpened(o *Outcome, m *message.Message) error {
+	a, opening := &o.Amendment, o.Results.SMIME.Opening
+	if !f.opt.Opened || opening == nil || len(a.Kept) > 0 { // what should have been taken out must not be more in sight than before
+		return nil
+	}
+	keep := func(reason string) error {
+		a.Kept = append(a.Kept, Kept{m.Root.Section, reason})
+		return nil
+	}
+	if !opening.Authenticated {
+		return keep(keptUnauthenticated)
+	}
+	inner, err := smime.ReadOpened(opening.Entity(), m.Envelope, message.Limits{})
+	if err != nil {
+		return err
+	}
+	adopted, err := m.Adopt(inner)
+	switch {
+	case errors.Is(err, message.ErrOtherHeader):
+		return keep(keptOtherHeader)
+	case err != nil:
+		return keep(keptUnread)
+	}
+	a.body = adopted
+	a.changed("decrypted")
+	a.SHA256, err = digest(m)
+	return err
+}
