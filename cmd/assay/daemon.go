@@ -124,6 +124,11 @@ func (g *generation) open(log *slog.Logger) {
 			defer cancel()
 			checkVirus(ctx, log, g.files.virus, g.config.Limits.Message)
 		})
+		checking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, checkTime)
+			defer cancel()
+			checkWorkers(ctx, log, g.files.pool)
+		})
 		g.tell.Run(ctx)
 		log.Debug("notifications ended")
 	}()

@@ -153,3 +153,21 @@ func checkVirus(ctx context.Context, l *slog.Logger, group *virus.Group, size in
 		}
 	}
 }
+
+// checkWorkers starts a process that opens files, and logs which walls stand around it. What the kernel, or the unit that
+// Assay runs in, does not grant is worth a warning: a file that takes over its reader would find more there.
+func checkWorkers(ctx context.Context, l *slog.Logger, pool *worker.Pool) {
+	if pool == nil {
+		return
+	}
+	status, err := pool.Probe(ctx)
+	switch {
+	case errors.Is(err, worker.ErrClosed) || ctx.Err() != nil:
+	case err != nil:
+		l.Error("files cannot be opened, they will all be called uninspectable", "reason", firstLine(err.Error()))
+	case len(status.Missing) > 0:
+		l.Warn("the processes that open files are not walled in completely", "missing", strings.Join(status.Missing, "; "))
+	default:
+		l.Info("files are opened in processes of their own", "seccomp", status.Seccomp, "landlock", status.Landlock, "limits", status.Limits)
+	}
+}
