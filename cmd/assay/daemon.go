@@ -127,7 +127,7 @@ func (g *generation) open(log *slog.Logger) {
 		checking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, checkTime)
 			defer cancel()
-			checkWorkers(ctx, log, g.files.pool)
+			checkWorkers(ctx, log, g.files)
 		})
 		g.tell.Run(ctx)
 		log.Debug("notifications ended")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -34,6 +35,7 @@ type inspection struct {
 	pool      *worker.Pool // nil: files are opened in this process
 	virus     *virus.Group // nil for none
 	passwords []string
+	announce  *sync.Once // of the pool: what is said about it at the start is said once
 }
 
 // close ends the workers.
@@ -91,7 +93,7 @@ func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*insp
 	if len(a.workers) > 0 {
 		f := c.Scan.Files
 		i.pool = worker.New(worker.Options{Command: a.workers, Workers: f.Workers, Memory: f.WorkerMemory, Wall: f.WorkerTime, Observe: observe.worker})
-		i.engine = i.pool
+		i.engine, i.announce = i.pool, new(sync.Once)
 	}
 	return i, nil
 }
@@ -156,10 +158,13 @@ func checkVirus(ctx context.Context, l *slog.Logger, group *virus.Group, size in
 
 // checkWorkers starts a process that opens files, and logs which walls stand around it. What the kernel, or the unit that
 // Assay runs in, does not grant is worth a warning: a file that takes over its reader would find more there.
-func checkWorkers(ctx context.Context, l *slog.Logger, pool *worker.Pool) {
-	if pool == nil {
-		return
+func checkWorkers(ctx context.Context, l *slog.Logger, i *inspection) {
+	if i.pool != nil {
+		i.announce.Do(func() { announceWorkers(ctx, l, i.pool) })
 	}
+}
+
+func announceWorkers(ctx context.Context, l *slog.Logger, pool *worker.Pool) {
 	status, err := pool.Probe(ctx)
 	switch {
 	case errors.Is(err, worker.ErrClosed) || ctx.Err() != nil:
