@@ -25,7 +25,11 @@ func (l *loader) loadActions(then item) actions {
 	}
 	l.loadRemoval(then.get("remove_attachments"), &a)
 	for _, channel := range then.get("notify").all() {
-		if l.opt.Channels != nil && !contains(l.opt.Channels, channel.text()) {
+		if channel.text() == Recipients && a.disposition == Reject {
+			channel.report("%s are told about mail that is kept for them: a message that is rejected goes back to its sender, who is told why", Recipients)
+			continue
+		}
+		if channel.text() != Recipients && l.opt.Channels != nil && !contains(l.opt.Channels, channel.text()) {
 			channel.report("there is no channel %q%s; channels are defined in the configuration", clip(channel.text()), didYouMean(channel.text(), l.opt.Channels))
 			continue
 		}
@@ -71,9 +75,25 @@ func (l *loader) loadDisposition(then item, a *actions) {
 		a.disposition, a.code, a.enhanced = Defer, 451, "4.7.1"
 		l.loadReply(value, a)
 	case "quarantine":
-		a.disposition, a.text = Quarantine, l.text(value)
+		l.loadQuarantine(value, a)
 	case "junk":
 		a.disposition = Junk
+	}
+}
+
+// loadQuarantine compiles quarantine: a reason, or a reason and who may release the message.
+func (l *loader) loadQuarantine(value item, a *actions) {
+	a.disposition, a.release = Quarantine, l.opt.Release
+	if value.n.Kind == scalarNode {
+		a.text = l.text(value)
+		return
+	}
+	a.text = l.text(value.get("reason"))
+	if a.text == nil {
+		a.text = &textParts{} // its absence is reported already
+	}
+	if release := value.get("release"); release.has() {
+		a.release, a.releaseSaid = Release(release.text()), true
 	}
 }
 

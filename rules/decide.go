@@ -301,6 +301,9 @@ func (ev *evaluation) rule(r *rule, d *Decision) (o ending) {
 func (ev *evaluation) fail(r *rule, d *Decision, err error) {
 	d.Errors = append(d.Errors, Failure{Rule: r.info.ID, Cause: err.Error()})
 	if r.mode == Enforce && r.onError != Deliver {
+		if r.onError == Quarantine {
+			d.Release = d.Release.Stricter(ev.set.opt.Release)
+		}
 		d.raise(r.onError, SMTPReply{}, fmt.Sprintf("rule %s could not be evaluated", r.info.ID))
 	}
 }
@@ -315,6 +318,9 @@ func (d *Decision) raise(to Disposition, reply SMTPReply, reason string) {
 // act adds what a rule asks for.
 func (ev *evaluation) act(r *rule, d *Decision) {
 	a := r.then
+	if a.disposition == Quarantine {
+		d.Release = d.Release.Stricter(a.release)
+	}
 	ev.dispose(r, d)
 	if a.tag != nil {
 		d.Tags = once(d.Tags, ev.expand(*a.tag))

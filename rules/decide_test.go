@@ -65,6 +65,47 @@ func TestStrictestWins(t *testing.T) {
 	}
 }
 
+func TestStrictestReleaseWins(t *testing.T) {
+	then := func(release string) string {
+		return "    then: {quarantine: {reason: kept, release: " + release + "}}\n"
+	}
+	user, never := oneRule("user", "size > 0", then("user")), oneRule("never", "size > 0", then("never"))
+	plain := oneRule("plain", "size > 0", "    then: {quarantine: kept}\n")
+	rejects := oneRule("rejects", "size > 0", "    then: {reject: 550 5.7.1 no}\n")
+	fails := oneRule("fails", `subject.split("x")[7] == "y"`, "    on_error: quarantine\n    then: {}\n")
+	for _, tt := range []struct {
+		name     string
+		rules    string
+		fallback Release
+		want     Release
+	}{
+		{"said", user, "", ReleaseUser},
+		{"not said", plain, "", ReleaseOperator},
+		{"not said, but configured", plain, ReleaseUser, ReleaseUser},
+		{"one says nothing", user + plain, "", ReleaseOperator},
+		{"never, behind the one that gives the reason", user + plain + never, "", ReleaseNever},
+		{"beside a stricter disposition", rejects + user, "", ReleaseUser},
+		{"a rule that fails", user + fails, "", ReleaseOperator},
+		{"only watched", user + strings.Replace(never, "enforce", "monitor", 1), "", ReleaseUser},
+		{"nobody asks", oneRule("junks", "size > 0", "    then: {junk: true}\n"), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opt := testOptions()
+			opt.Release = tt.fallback
+			s, problems := Load([]Source{{Name: "test", Files: fstest.MapFS{"a.yaml": {Data: []byte("format: 1\nrules:\n" + tt.rules)}}}}, opt)
+			if err := problems.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if d := s.DecideFrom(t.Context(), state(nil)); d.Release != tt.want {
+				t.Errorf("release %q, want %q (%v)", d.Release, tt.want, d.Errors)
+			}
+		})
+	}
+	if Release("").Valid() || ReleaseNever.Stricter(ReleaseUser) != ReleaseNever {
+		t.Error("classes are not ordered")
+	}
+}
+
 func TestReplies(t *testing.T) {
 	s := ruleSet(t, "rules:\n"+oneRule("refuses", "size > 0", "    then: {reject: '554 5.7.9 no mail from ${from.domain} to ${rcpts.map(r, r.email)}, $${x}'}\n"))
 	d := s.DecideFrom(t.Context(), state(nil))

@@ -78,7 +78,11 @@ func actionKeys() object {
 		{"reject", "Refuses the message: code, enhanced code and text. May hold ${expressions}.", false, template{text{example: "550 5.7.1 not accepted here"}}},
 		{"defer", "Refuses the message for now; the sending side tries again. A text, or code, enhanced code and text.", false,
 			template{text{example: "451 4.7.1 try again later"}}},
-		{"quarantine", "Keeps the message aside, for this reason. May hold ${expressions}.", false, template{text{example: "encrypted archive"}}},
+		{"quarantine", "Keeps the message aside, for this reason. May hold ${expressions}.", false,
+			either{template{text{example: "encrypted archive"}}, object{name: "quarantine", keys: []key{
+				{"reason", "Why. May hold ${expressions}.", true, template{text{example: "encrypted archive"}}},
+				{"release", "Who may release the message: user, its recipient; operator; or never. Default: quarantine.release_class of the " +
+					"configuration. Of several rules the strictest counts.", false, releases()}}}}},
 		{"junk", "Delivers the message to the junk folder.", false, boolean{only: true}},
 		{"tag_subject", "A text in front of the subject. May hold ${expressions}.", false, template{text{example: `"[external]"`}}},
 		{"add_header", "A header field, or a list of them.", false, sequence{of: header, single: true}},
@@ -91,8 +95,14 @@ func actionKeys() object {
 				{"reason", "A sentence for the notice; the title of the rule by default. May hold ${expressions}.", false, template{text{example: "macros are not accepted"}}},
 				unwrapKey()}}}},
 		{"note", "A sentence for the summary that people read. May hold ${expressions}.", false, template{text{example: "the sender is not confirmed"}}},
-		{"notify", "A channel of the configuration that gets a message, or a list of them.", false, sequence{of: text{example: "security-team"}, single: true}},
+		{"notify", "A channel of the configuration that gets a message, or a list of them; the word recipients stands for the recipients, who are " +
+			"told when the message is quarantined.", false, sequence{of: text{example: "security-team"}, single: true}},
 	}}
+}
+
+// releases are the classes of release.
+func releases() choice {
+	return choice{string(ReleaseUser), string(ReleaseOperator), string(ReleaseNever)}
 }
 
 // levels are the levels of strip_active_html.

@@ -18,6 +18,7 @@ import (
 // withDefaults puts the defaults in place of zero values.
 func (o Options) withDefaults() Options {
 	fill(&o.HeaderPrefix, "X-Assay")
+	fill(&o.Release, ReleaseOperator)
 	fill(&o.MaxFiles, 1000)
 	fill(&o.MaxFileSize, 8<<20)
 	fill(&o.MaxCost, 50_000_000)

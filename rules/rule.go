@@ -208,6 +208,8 @@ type actions struct {
 	code        int
 	enhanced    string
 	text        *textParts // of the reply, or the reason for the quarantine
+	release     Release    // of the quarantine
+	releaseSaid bool       // by the rule itself
 	tag         *textParts
 	headers     []headerAction
 	html        *htmlAction
@@ -260,7 +262,7 @@ func (a actions) words() []string {
 	case Reject, Defer:
 		words = append(words, fmt.Sprintf("%s with %d %s %s", a.disposition, a.code, a.enhanced, a.text.source))
 	case Quarantine:
-		words = append(words, "quarantine: "+a.text.source)
+		words = append(words, "quarantine"+a.releaseWords()+": "+a.text.source)
 	case Junk:
 		words = append(words, "deliver to the junk folder")
 	}
@@ -283,6 +285,14 @@ func (a actions) words() []string {
 		words = append(words, "notify "+strings.Join(a.notify, ", "))
 	}
 	return words
+}
+
+// releaseWords says who may release a message, if the rule does.
+func (a actions) releaseWords() string {
+	if !a.releaseSaid {
+		return ""
+	}
+	return " (release: " + string(a.release) + ")"
 }
 
 // unwrapWords says that signed parts are edited as well.

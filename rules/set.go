@@ -18,6 +18,7 @@ type Options struct {
 	HeaderPrefix string                            // what names of added header fields begin with, "X-Assay" by default
 	Channels     []string                          // what notify may name; nil allows every name
 	ReadList     func(path string) ([]byte, error) // reads list files with an absolute path; nil forbids them
+	Release      Release                           // who may release quarantined mail when its rule does not say so, ReleaseOperator by default
 	Now          time.Time                         // tells expired exceptions; the zero time leaves out the warnings
 
 	MaxFiles    int           // most files of one set, 1000 by default

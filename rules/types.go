@@ -2,7 +2,11 @@
 // no input or output, its cost is bounded, and it carries a trace that explains it.
 package rules
 
-import "assay/scan"
+import (
+	"slices"
+
+	"assay/scan"
+)
 
 // A Disposition is what happens to a message as a whole. The zero value is Defer: whatever goes wrong, the sending side
 // keeps the mail.
@@ -43,6 +47,7 @@ type Decision struct {
 	Reply       SMTPReply // for Defer and Reject
 	Reason      string    // why, in words, for logs and for the quarantine
 	Trust       Trust
+	Release     Release     // for Quarantine: who may release the message, the strictest of all rules that want it kept
 	Rules       []Match     // rules whose condition holds, in evaluation order, monitored ones among them
 	Exempt      []Exemption // rules that an exception kept from firing
 	Errors      []Failure   // rules that could not be evaluated
@@ -106,6 +111,9 @@ type Removal struct {
 	Unwrap  bool   // also under a signature
 }
 
+// Recipients is the channel that stands for the recipients of a message. No other channel has this name.
+const Recipients = "recipients"
+
 // A Notification is a message to the people behind a channel of the configuration.
 type Notification struct {
 	Channel string
@@ -115,3 +123,25 @@ type Notification struct {
 
 // A HeaderField is one field to add.
 type HeaderField struct{ Name, Value string }
+
+// A Release says who may release a message from the quarantine. The zero value stands for ReleaseOperator.
+type Release string
+
+// The classes, from the laxest to the strictest.
+const (
+	ReleaseUser     Release = "user"     // its recipient, for himself
+	ReleaseOperator Release = "operator" // whoever runs the quarantine
+	ReleaseNever    Release = "never"    // nobody
+)
+
+// Valid reports whether r is one of the classes.
+func (r Release) Valid() bool { return r == ReleaseUser || r == ReleaseOperator || r == ReleaseNever }
+
+// Stricter returns the stricter of two classes. What says nothing leaves the choice to the other one.
+func (r Release) Stricter(other Release) Release {
+	order := []Release{"", ReleaseUser, ReleaseOperator, ReleaseNever}
+	if slices.Index(order, other) > slices.Index(order, r) {
+		return other
+	}
+	return r
+}
