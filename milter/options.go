@@ -46,6 +46,10 @@ type Options struct {
 	// Section 4.5.3.1.10). It is called for every recipient, concurrently.
 	Group func(recipient string) string
 
+	// ObserveTLS, if it is not nil, hears once per connection that sends mail how its client has encrypted it: "TLSv1.3", or ""
+	// for not at all. It is called concurrently.
+	ObserveTLS func(version string)
+
 	Now      func() time.Time // the clock of Envelope.ReceivedAt; default time.Now
 	Logger   *slog.Logger     // default: nothing is logged
 	Observer Observer         // default: nothing is counted

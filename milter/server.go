@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-milter"
@@ -39,6 +40,7 @@ type Server struct {
 	stopping chan struct{}  // closed when the shutdown begins
 	quiet    chan struct{}  // closed when a message is not being received or handled any more, after stopping
 	running  sync.WaitGroup // sessions, and analyses that nobody waits for any more
+	paused   atomic.Bool    // new messages are answered 451
 	noSpace  sync.Once      // the warning about SMFIP_HDR_LEADSPC
 
 	mu        sync.Mutex
@@ -146,8 +148,29 @@ func (s *Server) stop() {
 	}
 }
 
-// draining reports whether the shutdown has begun.
+// Pause makes the server answer new messages with 451, or take them again. Messages whose header has begun to arrive are
+// handled. The listeners stay open: what an MTA does when nobody listens is for its own configuration to say, and a reply of
+// 451 loses nothing whatever that says.
+func (s *Server) Pause(on bool) { s.paused.Store(on) }
+
+// Load is how much a Server has to do.
+type Load struct {
+	Connections int // open ones
+	Messages    int // that are being received or handled
+}
+
+// Load returns how much there is to do. It returns at once, unless the server is stuck.
+func (s *Server) Load() Load {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Load{Connections: len(s.sessions), Messages: s.inside}
+}
+
+// draining reports whether new messages are refused: the shutdown has begun, or the server is paused.
 func (s *Server) draining() bool {
+	if s.paused.Load() {
+		return true
+	}
 	select {
 	case <-s.stopping:
 		return true
@@ -160,7 +183,7 @@ func (s *Server) draining() bool {
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped {
+	if s.stopped || s.paused.Load() {
 		return false
 	}
 	s.inside++

@@ -21,6 +21,7 @@ type session struct {
 	macros  macros
 	client  client
 	helo    string
+	tlsSeen bool         // Options.ObserveTLS has heard of the client
 	tx      *transaction // the message that is being received, nil between messages
 }
 
@@ -40,7 +41,7 @@ func (s *session) consume(code byte, payload []byte) (bool, error) {
 	case codeQuitNewConn: // the next packet is the CONNECT of another client; there is no answer
 		s.abort()
 		s.macros.forget(connectionStages)
-		s.client, s.helo = client{}, ""
+		s.client, s.helo, s.tlsSeen = client{}, "", false
 		return true, nil
 	}
 	return false, nil
@@ -103,11 +104,21 @@ func (s *session) mail() response {
 	s.settle(ErrAborted)
 	s.macros.forget(strings.TrimPrefix(messageStages, "M"))
 	s.macros.event(byte(milter.CodeMail))
+	s.observeTLS()
 	if s.server.draining() {
 		return replyWith(replyDraining)
 	}
 	s.tx = newTransaction(s.server.ctx, s.server.opt.Message, path, args)
 	return proceed()
+}
+
+// observeTLS lets the observer know how the client has encrypted the connection: with its first message, for STARTTLS comes
+// after the first HELO.
+func (s *session) observeTLS() {
+	if observe := s.server.opt.ObserveTLS; observe != nil && !s.tlsSeen {
+		s.tlsSeen = true
+		observe(s.macros.tls().Version)
+	}
 }
 
 // recipient adds a recipient. It never refuses one for good: for mail of sendmail(1) Postfix takes that for a mistake in its
