@@ -78,9 +78,14 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 	}()
 	o.describe(m)
 
+	began, now := t.filter.opt.Now(), t.filter.opt.Now
 	var scanning sync.WaitGroup
-	scanning.Go(func() { o.Report = t.filter.scan(ctx, m) })
+	scanning.Go(func() {
+		o.Report = t.filter.scan(ctx, m)
+		o.Scanning = now().Sub(began)
+	})
 	o.Results = t.run.Finish(m)
+	o.Verifying = now().Sub(began)
 	scanning.Wait()
 	o.Questions = t.run.Questions()
 	if ctx.Err() != nil {

@@ -36,6 +36,8 @@ type Outcome struct {
 	Removed   []headers.Removal   // inbound fields that are taken out
 	Questions []dns.Question      // DNS questions of this message, in order
 	Elapsed   time.Duration       // from Begin to the plan
+	Verifying time.Duration       // of it, what the checks took after the end of the message, side by side with scanning
+	Scanning  time.Duration       // of it, what the scanners took
 	Deciding  time.Duration       // of it, what the rules took; 0 when they were not asked
 	Unsealed  string              // why the message got no ARC set although there is a sealer, "" otherwise
 	Failure   string              // internal error because of which the message was deferred, "" for none
