@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -42,6 +43,8 @@ type ListenOptions struct {
 	SocketMode  fs.FileMode               // permissions of unix sockets; default 0660
 	SocketGroup string                    // name or number of the group of unix sockets; default the process's own
 	Activated   map[string][]net.Listener // sockets that the service manager has opened, by name: SocketActivation
+	Logger      *slog.Logger              // hears of unix sockets whose file was removed; default: nobody does
+	Watch       time.Duration             // how often the files of unix sockets are looked at; default 2 s
 }
 
 // ParseListen reads a listener: inet:HOST:PORT, inet6:[ADDRESS]:PORT, unix:PATH, or fd:NAME for a socket that systemd has
@@ -160,7 +163,7 @@ func listen(ctx context.Context, a ListenAddress, o ListenOptions) ([]net.Listen
 		if len(lns) == 0 {
 			return nil, errors.New("the service manager has passed no socket of this name (LISTEN_FDNAMES)")
 		}
-		return lns, nil
+		return watchActivated(lns, o), nil
 	case "unix":
 		ln, err = listenUnix(ctx, a.Address, o)
 	case "tcp4", "tcp6":
@@ -174,10 +177,20 @@ func listen(ctx context.Context, a ListenAddress, o ListenOptions) ([]net.Listen
 	return []net.Listener{ln}, nil
 }
 
-// listenUnix opens a unix socket. On Linux the file takes the permissions that the socket has when it is bound, so that
+// listenUnix opens a unix socket, which is made again when somebody removes its file.
+func listenUnix(ctx context.Context, path string, o ListenOptions) (net.Listener, error) {
+	open := openUnix(ctx, path, o)
+	ln, err := open()
+	if err != nil {
+		return nil, err
+	}
+	return watchSocket(path, ln, open, o)
+}
+
+// bindUnix opens a unix socket. On Linux the file takes the permissions that the socket has when it is bound, so that
 // nobody else can connect before group and mode are what they should be; the process's umask, which belongs to all its
 // goroutines, stays as it is.
-func listenUnix(ctx context.Context, path string, o ListenOptions) (net.Listener, error) {
+func bindUnix(ctx context.Context, path string, o ListenOptions) (*net.UnixListener, error) {
 	gid, err := lookupGroup(o.SocketGroup)
 	if err != nil {
 		return nil, err
@@ -203,7 +216,7 @@ func listenUnix(ctx context.Context, path string, o ListenOptions) (net.Listener
 		ln.Close()
 		return nil, err
 	}
-	return ln, nil
+	return ln.(*net.UnixListener), nil
 }
 
 // lookupGroup returns the number of a group, or -1 for no group.

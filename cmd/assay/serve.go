@@ -436,7 +436,7 @@ func (d *daemon) listen(ctx context.Context) ([]net.Listener, error) {
 	}
 	c := d.started.Listen
 	return milter.Listen(ctx, withActivated(c.Milter, activated), milter.ListenOptions{
-		SocketMode: os.FileMode(c.SocketMode), SocketGroup: c.SocketGroup, Activated: activated,
+		SocketMode: os.FileMode(c.SocketMode), SocketGroup: c.SocketGroup, Activated: activated, Logger: d.log,
 	})
 }
 
