@@ -92,13 +92,20 @@ func (t *Transaction) Handle(ctx context.Context, m *message.Message, caps plan.
 		return o.fail("given up before the checks were finished: %v", context.Cause(ctx))
 	}
 
+	if err := t.redeem(ctx, m); err != nil {
+		return o.fail("%v", err)
+	}
+	if t.redeemed != nil {
+		return t.released(m, caps)
+	}
 	t.filter.decide(ctx, o, m)
-	return t.filter.plan(o, m, caps)
+	return t.filter.plan(ctx, o, m, caps)
 }
 
 // Done ends the message and lets the observer know. It implements milter.Pending.
 func (t *Transaction) Done(err error) {
 	t.run.Close()
+	t.giveBack(err)
 	var refused *milter.RefusedError
 	if errors.As(err, &refused) {
 		t.refuse(refused)
@@ -123,6 +130,7 @@ func (t *Transaction) refuse(e *milter.RefusedError) {
 		o.Plan.Verdict, o.Decision.Disposition = plan.Refuse, rules.Reject
 	}
 	o.Headers, o.Removed, o.Unsealed, o.Amendment = nil, nil, "", Amendment{}
+	o.Released = ""
 }
 
 // describe notes the shape of the message.
@@ -179,7 +187,7 @@ func (f *Filter) decide(ctx context.Context, o *Outcome, m *message.Message) {
 }
 
 // plan turns the decision into operations. A modification the MTA did not grant defers the message as a whole.
-func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) plan.Plan {
+func (f *Filter) plan(ctx context.Context, o *Outcome, m *message.Message, caps plan.Capabilities) plan.Plan {
 	d := &o.Decision
 	removed, err := f.opt.Headers.Removals(o.subject(), m.Header)
 	if errors.Is(err, headers.ErrTooMany) {
@@ -193,6 +201,12 @@ func (f *Filter) plan(o *Outcome, m *message.Message, caps plan.Capabilities) pl
 		return o.fail("%v", err)
 	}
 	o.Removed = removed
+	if d.Disposition == rules.Quarantine && (f.opt.Quarantine.Place == PlaceStore || f.opt.Quarantine.Place == PlaceMailbox) {
+		return f.isolate(ctx, o, m, caps)
+	}
+	if err := f.keepOriginal(ctx, o, m); err != nil {
+		return o.fail("%v", err)
+	}
 	ops, err := f.edits(o)
 	if err != nil {
 		return o.fail("%v", err)
@@ -210,19 +224,25 @@ func (f *Filter) edits(o *Outcome) ([]plan.Op, error) {
 	if err := f.fields(o); err != nil {
 		return nil, err
 	}
-	ops := o.Amendment.ops()
-	for _, r := range o.Removed {
-		ops = append(ops, plan.Op{Kind: plan.DeleteHeader, Name: r.Name, Nth: r.Nth})
-	}
-	for _, h := range slices.Backward(o.Headers) {
-		ops = append(ops, plan.Op{Kind: plan.InsertHeader, Name: h.Name, Value: h.Value})
-	}
+	ops := append(o.Amendment.ops(), f.headerOps(o)...)
 	if o.Decision.Disposition == rules.Quarantine {
 		// The reason may quote the message.
 		reason := cmp.Or(plan.Printable(o.Decision.Reason), "quarantined by policy")
 		ops = append(ops, plan.Op{Kind: plan.Hold, Value: reason})
 	}
 	return ops, nil
+}
+
+// headerOps removes forged fields and adds our own.
+func (f *Filter) headerOps(o *Outcome) []plan.Op {
+	var ops []plan.Op
+	for _, r := range o.Removed {
+		ops = append(ops, plan.Op{Kind: plan.DeleteHeader, Name: r.Name, Nth: r.Nth})
+	}
+	for _, h := range slices.Backward(o.Headers) {
+		ops = append(ops, plan.Op{Kind: plan.InsertHeader, Name: h.Name, Value: h.Value})
+	}
+	return ops
 }
 
 // taken reports whether a message is accepted. It is not for a disposition that nobody knows.
@@ -233,7 +253,7 @@ func taken(d rules.Disposition) bool {
 // subject is what the fields are about.
 func (o *Outcome) subject() headers.Subject {
 	return headers.Subject{Envelope: &o.Envelope, Results: o.Results, Decision: o.Decision, Changed: o.Amendment.Changed,
-		Original: o.Amendment.SHA256}
+		Original: o.Amendment.SHA256, Unscanned: o.Report.Unscanned(), Virus: o.Report.Virus.State}
 }
 
 // fields makes our own fields, top one first.

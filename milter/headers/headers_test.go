@@ -10,6 +10,7 @@ import (
 
 	"assay/milter/plan"
 	"assay/rules"
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/arc"
 	"assay/verify/authres"
@@ -191,6 +192,10 @@ func TestResult(t *testing.T) {
 	want := "v=1; trust=authenticated; disposition=deliver; tls=1.3;\n spf=pass; dkim=pass; dmarc=pass; arc=none; changed=none; rules=dmarc-reject;\n id=4XyZ1k2Qz"
 	if got := (Options{}).Result(s); got.Value != want || got.Name != "X-Assay-Result" {
 		t.Errorf("got %q", got.Value)
+	}
+	s.Virus, s.Unscanned = scan.VirusClean, []string{"archive", "pdf"}
+	if got := (Options{}).Result(s).Value; !strings.Contains(strings.ReplaceAll(got, "\n", ""), " virus=clean; unscanned=archive,pdf; changed=none;") {
+		t.Errorf("got %q", got)
 	}
 	s.Results.Skipped = verify.SkipNetwork
 	if got := (Options{Prefix: "X-Gate"}).Result(s); !strings.Contains(got.Value, "skipped=network;") || got.Name != "X-Gate-Result" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"assay/rules"
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/authres"
 	"assay/verify/smime"
@@ -32,11 +33,21 @@ func (o Options) Result(s Subject) rules.HeaderField {
 			pairs = append(pairs, "opened="+openedWord(s.Results.SMIME))
 		}
 	}
+	if s.Virus != scan.VirusOff {
+		pairs = append(pairs, "virus="+identifier(string(s.Virus)))
+	}
+	if len(s.Unscanned) > 0 {
+		pairs = append(pairs, "unscanned="+list(s.Unscanned))
+	}
 	pairs = append(pairs, "changed="+list(s.Changed))
 	if s.Original != "" {
 		pairs = append(pairs, "original="+identifier(s.Original))
 	}
-	pairs = append(pairs, "rules="+list(fired(s.Decision)), "id="+identifier(s.Envelope.QueueID))
+	pairs = append(pairs, "rules="+list(fired(s.Decision)))
+	if r := s.Decision.Release; s.Decision.Disposition == rules.Quarantine && (r == rules.ReleaseUser || r == rules.ReleaseNever) {
+		pairs = append(pairs, "release="+string(r)) // without it, operators may
+	}
+	pairs = append(pairs, "id="+identifier(s.Envelope.QueueID))
 	return rules.HeaderField{Name: o.prefix() + "-Result", Value: fold(pairs, len(o.prefix())+len("-Result: "))}
 }
 

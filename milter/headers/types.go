@@ -64,6 +64,9 @@ type Subject struct {
 	Decision rules.Decision
 	Changed  []string // what a plan changes in the message besides adding fields: "subject", "html"
 	Original string   // SHA-256 of the message as received, when its body is changed
+	// Unscanned are the classes of what nobody could look into, Virus what the virus scanners say.
+	Unscanned []string
+	Virus     scan.VirusState
 }
 
 // A Content is what was taken out of the text and the attachments.
