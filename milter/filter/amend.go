@@ -26,6 +26,7 @@ type Amendment struct {
 	Kept    []Kept         // what a rule asked for and a signature or a level prevented
 	SHA256  string         // of the message as received, in lower-case hex, when its body is changed; else ""
 
+	original string // SHA-256 of the message as received, once it is needed, if originals are kept
 	edits    []message.Edit
 	planned  map[*message.Part]int // index of the edit of a part
 	subjects []plan.Op
@@ -56,6 +57,12 @@ var errNoPart = errors.New("there is no such part")
 // becomes quarantine then, for nothing that a rule calls dangerous is delivered because it is packed in an odd way.
 func (f *Filter) amend(o *Outcome, m *message.Message) error {
 	a := &o.Amendment
+	if f.keepsOriginals() && len(o.Decision.Remove) > 0 { // notices name it
+		var err error
+		if a.original, err = digest(m); err != nil {
+			return err
+		}
+	}
 	a.removeFiles(o, m, f.opt.Notices)
 	a.cleanHTML(o, m, f.opt.Notices)
 	if err := a.annotate(o, m, f.opt); err != nil {
@@ -69,7 +76,9 @@ func (f *Filter) amend(o *Outcome, m *message.Message) error {
 	if a.body, err = m.Rewrite(a.edits); err != nil {
 		return err
 	}
-	a.SHA256, err = digest(m)
+	if a.SHA256 = a.original; a.SHA256 == "" {
+		a.SHA256, err = digest(m)
+	}
 	return err
 }
 
@@ -198,7 +207,7 @@ func (a *Amendment) removeFile(o *Outcome, m *message.Message, p *message.Part, 
 		o.withhold(file.Section, err)
 		return
 	}
-	text, err := notices.Removed(file, o.Envelope.QueueID)
+	text, err := notices.Removed(file, notice.Mail{QueueID: o.Envelope.QueueID, Original: a.original})
 	if err != nil {
 		o.withhold(file.Section, err)
 		return

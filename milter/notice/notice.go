@@ -113,20 +113,26 @@ func read(sources []fs.FS, name string) (string, error) {
 // try writes every notice once, so that a template that asks for what there is not is found at start.
 func (t *Templates) try() error {
 	f := File{Name: "a", Reason: "b", Rule: "c", SHA256: "d", Type: "e/f", Size: 1}
-	if _, err := t.Removed(f, "q"); err != nil {
+	if _, err := t.Removed(f, Mail{"q", "r"}); err != nil {
 		return err
 	}
 	_, _, err := t.Note(Note{Files: []File{f}, HTML: true, Remote: true, Text: true, QueueID: "q"})
 	return err
 }
 
+// A Mail says how the message is found again.
+type Mail struct {
+	QueueID  string
+	Original string // SHA-256 of the message as received, if it is kept; "" if it is not
+}
+
 // Removed returns the text that takes the place of a file: UTF-8 with CRLF line ends.
-func (t *Templates) Removed(f File, queueID string) ([]byte, error) {
+func (t *Templates) Removed(f File, m Mail) ([]byte, error) {
 	var b bytes.Buffer
 	err := t.removed.Execute(&b, struct {
 		File
-		QueueID string
-	}{f.clean(), printable(queueID)})
+		QueueID, Original string
+	}{f.clean(), printable(m.QueueID), printable(m.Original)})
 	if err != nil {
 		return nil, fmt.Errorf("notice: %w", err)
 	}

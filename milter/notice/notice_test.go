@@ -11,14 +11,14 @@ import (
 func TestRemoved(t *testing.T) {
 	f := File{Name: "Rechnung\u202efdp.exe\r\nX-Evil: 1", Type: "application/x-dosexec", Size: 123456, SHA256: "ab12", Reason: "executable", Rule: "executable-attachment"}
 	for language, want := range map[string][]string{
-		"en": {"File:     Rechnung?fdp.exe X-Evil: 1\r\n", "Size:     123 kB\r\n", "SHA-256:  ab12\r\n", "Rule:     executable-attachment\r\nMail:     4XyZ\r\n"},
-		"de": {"Datei:    Rechnung?fdp.exe X-Evil: 1\r\n", "Größe:    123 kB\r\n", "Grund:    executable\r\n", "E-Mail:   4XyZ\r\n"},
+		"en": {"File:     Rechnung?fdp.exe X-Evil: 1\r\n", "Size:     123 kB\r\n", "SHA-256:  ab12\r\n", "Rule:     executable-attachment\r\nMail:     4XyZ\r\nOriginal: 3b1f00\r\n"},
+		"de": {"Datei:    Rechnung?fdp.exe X-Evil: 1\r\n", "Größe:    123 kB\r\n", "Grund:    executable\r\n", "E-Mail:   4XyZ\r\nOriginal: 3b1f00\r\n"},
 	} {
 		templates, err := New(language, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := templates.Removed(f, "4XyZ")
+		got, err := templates.Removed(f, Mail{QueueID: "4XyZ", Original: "3b1f00"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,8 +35,8 @@ func TestRemoved(t *testing.T) {
 
 func TestUnknownValuesAreLeftOut(t *testing.T) {
 	templates, _ := New("en", nil)
-	got, err := templates.Removed(File{Size: -1, Reason: "r", Rule: "x"}, "")
-	if err != nil || strings.Contains(string(got), "SHA") || strings.Contains(string(got), "Size") || strings.Contains(string(got), "Mail:") ||
+	got, err := templates.Removed(File{Size: -1, Reason: "r", Rule: "x"}, Mail{})
+	if err != nil || strings.Contains(string(got), "SHA") || strings.Contains(string(got), "Size") || strings.Contains(string(got), "Mail:") || strings.Contains(string(got), "Original:") ||
 		!strings.Contains(string(got), "(without a name)") {
 		t.Errorf("%v\n%s", err, got)
 	}
@@ -71,7 +71,7 @@ func TestOwnTemplates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := templates.Removed(File{Name: "a.exe"}, ""); string(got) != "gone: a.exe\r\n" {
+	if got, _ := templates.Removed(File{Name: "a.exe"}, Mail{}); string(got) != "gone: a.exe\r\n" {
 		t.Errorf("got %q", got)
 	}
 	for name, text := range map[string]string{"no such member": "{{.Nothing}}", "not closed": "{{if .Name}}", "too large": strings.Repeat("x", maxTemplate+1)} {
