@@ -52,6 +52,7 @@ func (r *reader) check() {
 		r.at(path, "has an effect only together with %s", other)
 	}
 	r.checkSeal()
+	r.checkQuarantine()
 }
 
 // warn reports what is allowed but probably not meant.

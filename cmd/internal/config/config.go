@@ -24,20 +24,21 @@ const maxFile = 1 << 20
 
 // A Config holds the value of every key. The comments are in the table of keys, which documents them for everybody.
 type Config struct {
-	Format   int
-	Listen   Listen
-	Identity Identity
-	Resolver Resolver
-	Trust    Trust
-	Limits   Limits
-	Headers  Headers
-	Verify   Verify
-	Rules    Rules
-	Scan     Scan
-	Notify   Notify
-	OnError  OnError
-	Log      Log
-	Health   Health
+	Format     int
+	Listen     Listen
+	Identity   Identity
+	Resolver   Resolver
+	Trust      Trust
+	Limits     Limits
+	Headers    Headers
+	Verify     Verify
+	Rules      Rules
+	Scan       Scan
+	Notify     Notify
+	Quarantine Quarantine
+	OnError    OnError
+	Log        Log
+	Health     Health
 }
 
 // Listen says where Assay can be reached.

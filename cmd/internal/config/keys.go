@@ -12,7 +12,7 @@ import (
 // defaults, the documentation, the JSON Schema and the example file all come from here.
 func rows() []*key {
 	var all []*key
-	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), fileRows(), virusRows(), unscannedRows(), decryptionRows(), notifyRows(), otherRows(), logRows(), healthRows()} {
+	for _, part := range [][]*key{listenRows(), resolverRows(), trustRows(), limitRows(), headerRows(), verifyRows(), rulesRows(), scanRows(), fileRows(), virusRows(), unscannedRows(), decryptionRows(), notifyRows(), quarantineRows(), otherRows(), logRows(), healthRows()} {
 		all = append(all, part...)
 	}
 	return all
@@ -135,7 +135,8 @@ func limitRows() []*key {
 			func(c *Config) *time.Duration { return &c.Limits.Time },
 			"How long the work on one message may take. The message is deferred then."),
 		newKey("limits.connections", integer(1, 100_000), 1000, func(c *Config) *int { return &c.Limits.Connections },
-			"Most connections from the MTA at a time; further ones wait. An idle SMTP client holds one."),
+			"Most connections from the MTA at a time; further ones wait. An idle SMTP client holds one. When all are taken, the "+
+				"one that has been without a message for longest is closed, and the log says so."),
 		newKey("limits.concurrent", integer(0, 10_000), 0, func(c *Config) *int { return &c.Limits.Concurrent },
 			"Most messages that are worked on at a time; further ones wait. 0 takes eight per CPU, at least 16: the work is "+
 				"mostly waiting for DNS."),

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"assay/rules"
 )
 
 // Shipped in Rules.Dirs stands for the rule set that comes with Assay.
@@ -145,6 +147,9 @@ func channel() scalar[string] {
 	return scalar[string]{format: plain[string], described: described("string"), parse: func(text string) (string, error) {
 		if text == "" || strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return "", errors.New("is not the name of a channel: use lower-case letters, digits, dashes and underscores")
+		}
+		if text == rules.Recipients {
+			return "", errors.New("stands for the recipients of a message: choose another name")
 		}
 		return text, nil
 	}}
