@@ -311,9 +311,14 @@ func (h *header) least() int64 {
 	return h.packed
 }
 
-// later reports whether the sizes stand behind the content (APPNOTE 4.4.4, bit 3), and not in the header.
+// later reports whether the sizes stand behind the content (APPNOTE 4.4.4, bit 3), and not in the header. Info-ZIP writes the
+// size of a file into the header all the same, and where it encrypts the time in the place of the CRC, by which passwords are
+// checked.
 func (h *header) later() bool {
-	return h.flags&flagDescriptor != 0 && (h.packed == 0 || h.packed == math.MaxUint32) && (h.size == 0 || h.crc == 0 || h.size == math.MaxUint32)
+	if h.flags&flagDescriptor == 0 || h.packed != 0 && h.packed != math.MaxUint32 {
+		return false
+	}
+	return h.size == 0 || h.crc == 0 || h.size == math.MaxUint32 || h.encrypted() && h.crc == uint32(h.time)<<16
 }
 
 // looseDirectories reads the directories that no end leads to: those of an archive without its end, or of one that has another

@@ -340,7 +340,7 @@ func (r *run) encryptedMember(m *Member) {
 	}
 	r.verdict.encrypted(m.Method)
 	r.give(m, out)
-	if m.strength == 0 && readable(m.method) {
+	if m.strength == 0 && readable(m.method) && !m.nothing() {
 		pretence := *m
 		pretence.encrypted = false
 		content, err := pretence.Open(r.budget)
@@ -350,6 +350,13 @@ func (r *run) encryptedMember(m *Member) {
 			r.give(m, container.Member{Content: content})
 		}
 	}
+}
+
+// nothing reports whether an encrypted member is an empty file: it has the header of the encryption (APPNOTE 6.1.3), and what
+// the longest method makes of no octets.
+func (m *Member) nothing() bool {
+	const longest = 20
+	return m.size == 0 && m.crc == 0 && m.end-m.start <= zipCryptoHead+longest
 }
 
 // unreadable yields a member whose method nobody here can unpack. Some programs take every number that they do not know for
@@ -397,10 +404,19 @@ func (r *run) plain(m *Member) {
 		err = fmt.Errorf("%w: wrong packed size", ErrDamaged)
 	}
 	r.extend(m, m.start+int64(used))
+	if err != nil && r.scattered() {
+		return
+	}
 	r.give(m, container.Member{Content: notNil(content), Signs: r.damage(err)})
 	if err != nil {
 		r.other(m, content)
 	}
+}
+
+// scattered reports whether the archive is somewhere inside of a compound file, whose streams need not lie in one piece: what
+// is spoilt there tells nothing. PowerPoint keeps shapes and themes so, and no program takes such a document for an archive.
+func (r *run) scattered() bool {
+	return !r.definite && bytes.HasPrefix(r.b, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) && !strings.HasPrefix(r.file.Extension, "z")
 }
 
 // content unpacks a member, once for all readings that share it.

@@ -434,3 +434,41 @@ func TestSampleOpened(t *testing.T) {
 		}
 	}
 }
+
+// What programs write is not called ambiguous because of how they encrypt.
+func TestEncryptedByPrograms(t *testing.T) {
+	encrypted := func(data string, r record) piece {
+		local := r
+		return piece{local: &local, data: data, entries: []record{r}}
+	}
+	head := "twelve bytes"
+	late := encrypted(head+strings.Repeat("not plain ", 10), record{flags: 9, time: 0x2bf3, crc: 0x97673d00, packed: 112, size: 350, name: "a.txt", method: 8, offset: -1})
+	late.local.crc, late.local.packed = 0x2bf30000, 0
+	for name, p := range map[string]piece{
+		"an empty file":                     encrypted(head, record{flags: 1, packed: 12, name: "a.txt", offset: -1}),
+		"an empty file, compressed":         encrypted(head+"\x03\x00", record{flags: 1, packed: 14, name: "a.txt", method: 8, offset: -1}),
+		"the time in the place of the CRC":  late,
+		"an empty file, sizes behind, zero": encrypted(head, record{flags: 9, packed: 12, name: "a.txt", offset: -1}),
+	} {
+		members, v := read(t, file("a.zip", built{pieces: []piece{p, member("b.txt", "plain", 0)}}.octets()))
+		if len(members) != 2 || members[0].State != scan.Encrypted || v.State != scan.Encrypted || len(v.Signs) > 0 {
+			t.Errorf("%s: %+v, members %+v", name, v, members)
+		}
+	}
+}
+
+// PowerPoint keeps ZIP files in streams, whose sectors may lie anywhere: what is torn there is not damaged.
+func TestTornInCompoundFile(t *testing.T) {
+	torn := []byte(built{pieces: []piece{member("a.xml", "whole", 0), member("b.xml", strings.Repeat("torn asunder ", 50), 8)}}.octets())
+	i := bytes.Index(torn, []byte("b.xml")) + 5
+	torn[i+12] ^= 0x55
+	b := append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 504)...)
+	b = append(append(b, torn...), make([]byte, 512)...)
+	members, v := read(t, file("a.ppt", b))
+	if got := contents(members); len(members) != 1 || got["a.xml"] != "whole" || v.State != scan.Inspected || len(v.Signs) > 0 {
+		t.Errorf("%+v, members %q", v, got)
+	}
+	if members, _ := read(t, file("a.zip", b)); len(members) < 2 {
+		t.Errorf("named a ZIP file, it has only %q", contents(members))
+	}
+}
