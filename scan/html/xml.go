@@ -157,7 +157,7 @@ func (x *xmlInspector) load(element, name, v []byte) {
 		if !verdict.keep || string(element) != "image" && string(element) != "img" {
 			x.c.taken.add(kRemote, name)
 		}
-	case !verdict.keep || schemeOf(v) == schemeNone:
+	case !verdict.keep:
 		x.c.both(kURL, name)
 	}
 }
