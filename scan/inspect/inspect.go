@@ -41,7 +41,7 @@ func New(opt Options) *Inspector {
 // Inspect implements Engine. Its error is that of the sink, nil else.
 func (i *Inspector) Inspect(ctx context.Context, job Job, sink Sink) (Result, error) {
 	w := &walk{
-		opt: &i.opt, sink: sink, passwords: job.Passwords, seen: map[string]string{},
+		opt: &i.opt, sink: sink, passwords: job.Passwords, seen: map[kin]int{},
 		budget: container.NewBudget(ctx, job.Limits, i.opt.Clock),
 	}
 	w.objects = append(w.objects, job.Object)
@@ -68,8 +68,11 @@ type walk struct {
 	plain     []bool // an object is its parent in another form
 	links     []scan.Link
 	limits    []string
-	seen      map[string]string // path of the object that has a content, by its hash
+	seen      map[kin]int // the object that has a content, by index
 }
+
+// A kin is what two files have in common that are read in the same way: some Readers go by the type or the name.
+type kin struct{ hash, mediaType, extension string }
 
 // maxLinks bounds the links reported of one file.
 const maxLinks = 2000
@@ -246,11 +249,12 @@ func (w *walk) member(parent int, m *container.Member, depth int) {
 	if m.State != "" {
 		return
 	}
-	if before, known := w.seen[o.SHA256]; known && o.Size > 0 {
+	key := kin{o.SHA256, o.Type, o.Extension}
+	if before, known := w.seen[key]; known && o.Size > 0 {
 		w.repeat(at, before)
 		return
 	}
-	w.seen[o.SHA256] = o.Path
+	w.seen[key] = at
 	if w.sink != nil {
 		if w.failed = w.sink(o.Path, m.Content); w.failed != nil {
 			return
@@ -311,21 +315,23 @@ func pathOf(inArchive, clean string) string {
 	return clip(strings.TrimLeft(folders, "/"), maxPath) + clip(clean, maxPath)
 }
 
-// repeat gives an object the result of another one with the same content.
-func (w *walk) repeat(at int, path string) {
-	for i := range w.objects {
-		if w.objects[i].Path == path && i != at && w.objects[i].SHA256 == w.objects[at].SHA256 {
-			o, same := &w.objects[at], &w.objects[i]
-			o.State, o.Class, o.Method = same.State, same.Class, same.Method
-			for _, t := range same.Traits {
-				if !slices.Contains(o.Traits, t) {
-					o.Traits = append(o.Traits, t)
-				}
-			}
-			slices.Sort(o.Traits)
+// repeat gives an object the result of another one with the same content. That may be one of those around it: then nothing
+// of it is known yet.
+func (w *walk) repeat(at, before int) {
+	o, same := &w.objects[at], &w.objects[before]
+	for up := w.parents[at]; up > 0; up = w.parents[up] {
+		if up == before {
+			o.Method = "contains itself"
 			return
 		}
 	}
+	o.State, o.Class, o.Method = same.State, same.Class, same.Method
+	for _, t := range same.Traits {
+		if !slices.Contains(o.Traits, t) {
+			o.Traits = append(o.Traits, t)
+		}
+	}
+	slices.Sort(o.Traits)
 }
 
 // limit notes that a limit was exceeded.

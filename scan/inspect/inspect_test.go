@@ -204,3 +204,17 @@ func TestMailAndWeb(t *testing.T) {
 		})
 	}
 }
+
+// A page that loads what lies beside it is not active: the chapters of a book have a style sheet and pictures.
+func TestPageOfABook(t *testing.T) {
+	const page = `<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><link rel="stylesheet" href="../s.css"/></head>` +
+		`<body><img src="a.png" alt=""/>%s</body></html>`
+	for body, active := range map[string]bool{"": false, `<img src="file://h/s"/>`: true, `<a href="javascript:x()">x</a>`: true} {
+		content := fmt.Sprintf(page, body)
+		o := attach.Identify("a.xhtml", "", []byte(content))
+		_, r, _ := inspected(t, Options{}, Job{Object: o, Content: []byte(content)})
+		if slices.Contains(r.Objects[0].Traits, scan.ActiveHTML) != active {
+			t.Errorf("%q: %v", body, r.Objects[0].Traits)
+		}
+	}
+}
