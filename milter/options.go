@@ -16,8 +16,9 @@ type Options struct {
 	OnBodyLimit LimitAction
 
 	// MaxConnections limits open connections over all listeners; what comes on top waits in the backlog of the kernel.
-	// An MTA holds a connection for as long as its SMTP client stays. Each listener takes one of them while it waits.
-	// Default 1000.
+	// An MTA holds a connection for as long as its SMTP client stays. Each listener takes one of them while it waits. When
+	// all are taken, the one is closed that has been silent for longest: first those that have not said anything for a
+	// second, then those that have been without a message for five seconds. A connection with a message stays. Default 1000.
 	MaxConnections int
 	// MaxAnalyses limits messages that are in Handle at the same time. Waiting ones are kept alive with progress
 	// packets. Default eight per CPU, at least 16, because an analysis mostly waits for DNS answers.
@@ -80,6 +81,7 @@ const (
 	EventAborted       Event = "aborted"        // a message was aborted, or its connection was lost, before its end
 	EventSplit         Event = "split"          // a recipient was asked to be sent separately, see Options.Group
 	EventPanic         Event = "panic"          // a Handler panicked
+	EventShed          Event = "shed"           // an idle connection was closed because there were too many
 )
 
 // An Observer counts events of a Server. It is called concurrently and must not block.

@@ -42,12 +42,14 @@ type Server struct {
 	running  sync.WaitGroup // sessions, and analyses that nobody waits for any more
 	paused   atomic.Bool    // new messages are answered 451
 	noSpace  sync.Once      // the warning about SMFIP_HDR_LEADSPC
+	began    time.Time      // instants of sessions are counted from here, so that a change of the clock moves none
 
 	mu        sync.Mutex
 	sessions  map[*session]struct{}
 	listeners []net.Listener
 	inside    int // messages that are being received or handled
 	stopped   bool
+	shedding  shedding
 }
 
 // NewServer returns a Server that has every message handled by h.
@@ -61,6 +63,7 @@ func NewServer(h Handler, o Options) *Server {
 		stopping:    make(chan struct{}),
 		quiet:       make(chan struct{}),
 		sessions:    map[*session]struct{}{},
+		began:       time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
@@ -216,12 +219,7 @@ func (s *Server) addListener(ln net.Listener) bool {
 // filter that the MTA does without.
 func (s *Server) accept(ln net.Listener) {
 	wait := minBackOff
-	for {
-		select {
-		case s.connections <- struct{}{}:
-		case <-s.stopping:
-			return
-		}
+	for s.slot() {
 		conn, err := ln.Accept()
 		if err == nil {
 			wait = minBackOff
@@ -244,6 +242,7 @@ func (s *Server) serve(conn net.Conn) {
 		tcp.SetNoDelay(true)
 	}
 	session := &session{server: s, log: s.opt.Logger.With("peer", peer(conn))}
+	session.touch()
 	session.wire = &wire{
 		Conn:    conn,
 		limit:   timeouts{idle: s.opt.IdleTimeout, packet: s.opt.PacketTimeout, write: s.opt.WriteTimeout},

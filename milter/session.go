@@ -23,10 +23,12 @@ type session struct {
 	helo    string
 	tlsSeen bool         // Options.ObserveTLS has heard of the client
 	tx      *transaction // the message that is being received, nil between messages
+	idle    idleness
 }
 
 // consume answers the packets that go-milter cannot: the negotiation, macros, and commands unknown to it.
 func (s *session) consume(code byte, payload []byte) (bool, error) {
+	s.touch()
 	if s.granted.version == 0 && milter.Code(code) != milter.CodeOptNeg {
 		return true, errPacket
 	}
@@ -55,6 +57,7 @@ func (s *session) negotiate(offer []byte) error {
 	}
 	s.abort()
 	s.granted = granted
+	s.idle.spoken.Store(true)
 	if !granted.leadingSpace() {
 		s.server.warnNoLeadingSpace()
 	}
@@ -109,6 +112,7 @@ func (s *session) mail() response {
 		return replyWith(replyDraining)
 	}
 	s.tx = newTransaction(s.server.ctx, s.server.opt.Message, path, args)
+	s.idle.busy.Store(true)
 	return proceed()
 }
 
@@ -311,6 +315,8 @@ func (s *session) leave() {
 		s.server.leave()
 	}
 	s.tx = nil
+	s.touch()
+	s.idle.busy.Store(false)
 	s.wire.release()
 }
 
