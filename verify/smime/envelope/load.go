@@ -206,7 +206,7 @@ func (l *loader) match() *Keys {
 	for _, c := range l.certs {
 		found := false
 		for n, key := range l.keys {
-			if !samePublic(key.key.Public(), c.cert.PublicKey) {
+			if !samePublic(key.key.Public(), c.cert) {
 				continue
 			}
 			found, used[n] = true, true
@@ -229,10 +229,14 @@ func (l *loader) match() *Keys {
 	return k
 }
 
-// samePublic reports whether two public keys are the same.
-func samePublic(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
+// samePublic reports whether a public key is that of a certificate. Of some kinds of keys crypto/x509 does not tell what is in a
+// certificate.
+func samePublic(public crypto.PublicKey, c *x509.Certificate) bool {
+	if k, ok := public.(interface{ Equal(crypto.PublicKey) bool }); ok && c.PublicKey != nil {
+		return k.Equal(c.PublicKey)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	return err == nil && bytes.Equal(der, c.RawSubjectPublicKeyInfo)
 }
 
 func newRecipient(c *x509.Certificate, key privateKey) (*recipient, error) {
