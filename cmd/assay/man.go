@@ -1,6 +1,7 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"strings"
 
@@ -10,25 +11,49 @@ import (
 	"assay/cmd/internal/config"
 )
 
+// manual holds the pages that people have written. packaging/man has the originals.
+//
+//go:embed manual
+var manual embed.FS
+
+// pages are the manual pages by name, and the sections by which two of them can be asked for.
+func pages() map[string]string {
+	return map[string]string{"assay": "assay.1", "1": "assay.1", "assay-serve": "manual/assay-serve.8", "assay.yaml": "assay.yaml.5",
+		"5": "assay.yaml.5", "assay-rules": "manual/assay-rules.5", "assay-headers": "manual/assay-headers.7"}
+}
+
 // man returns "man".
 func (a *app) man() *cobra.Command {
 	return &cobra.Command{
-		Use:   "man 1|5",
-		Short: "Print the manual page assay(1) or assay.yaml(5), as man(7) source",
-		Args:  args(1, 1),
+		Use:   "man assay|assay-serve|assay.yaml|assay-rules|assay-headers",
+		Short: "Print a manual page, as man(7) source",
+		Long: "Print a manual page, as man(7) source: assay(1), assay-serve(8), assay.yaml(5), assay-rules(5), assay-headers(7).\n" +
+			"To read one: assay man assay-headers | man -l -",
+		Args:      args(1, 1),
+		ValidArgs: []string{"assay", "assay-serve", "assay.yaml", "assay-rules", "assay-headers"},
 		RunE: func(c *cobra.Command, args []string) error {
-			var page string
-			switch args[0] {
-			case "1":
-				page = commandManual(c.Root())
-			case "5":
-				page = configManual()
-			default:
-				return usageError{fmt.Errorf("there is no manual page in section %q", args[0])}
+			page, err := manualPage(c.Root(), args[0])
+			if err != nil {
+				return err
 			}
-			_, err := fmt.Fprint(a.out, page)
+			_, err = fmt.Fprint(a.out, page)
 			return err
 		},
+	}
+}
+
+// manualPage returns a page by its name.
+func manualPage(root *cobra.Command, name string) (string, error) {
+	switch file := pages()[name]; file {
+	case "":
+		return "", usageError{fmt.Errorf("there is no manual page %q", name)}
+	case "assay.1":
+		return commandManual(root), nil
+	case "assay.yaml.5":
+		return configManual(), nil
+	default:
+		text, err := manual.ReadFile(file)
+		return string(text), err
 	}
 }
 
@@ -50,7 +75,7 @@ func commandManual(root *cobra.Command) string {
 		roff("As systemd sets them.") + "\n")
 	b.WriteString(".SH FILES\n.TP\n.I " + config.DefaultPath + "\n" + roff("The configuration; it need not exist.") + "\n")
 	b.WriteString(".SH \"EXIT STATUS\"\n.TP\n.B 0\nThe work was done, whatever its verdict on a message.\n.TP\n.B 1\nThe work could not be done.\n" +
-		".TP\n.B 2\nThe command line was wrong, or \\fBconfig check \\-\\-strict\\fR found warnings.\n.SH \"SEE ALSO\"\n.BR assay.yaml (5),\n.BR assay-rules (5)\n")
+		".TP\n.B 2\nThe command line was wrong, or \\fBconfig check \\-\\-strict\\fR found warnings.\n.SH \"SEE ALSO\"\n.BR assay\\-serve (8),\n.BR assay.yaml (5),\n.BR assay\\-rules (5),\n.BR assay\\-headers (7)\n")
 	return b.String()
 }
 
@@ -61,7 +86,7 @@ func commandSections(b *strings.Builder, c *cobra.Command) {
 			commandSections(b, sub)
 			continue
 		}
-		if sub.Hidden || sub.Name() == "help" || strings.Contains(sub.CommandPath(), "completion") {
+		if sub.Hidden || sub.Name() == "help" {
 			continue
 		}
 		text := sub.Short + "."
@@ -96,7 +121,7 @@ func configManual() string {
 		fmt.Fprintf(&b, ".TP\n.BR %s \" (default: %s)\"\n%s\n", roff(d.Path), strings.ReplaceAll(roff(d.Default), `"`, `\(dq`), roff(d.Text))
 	}
 	b.WriteString(".SH EXAMPLE\n.nf\nformat: 1\nlisten:\n  milter: unix:/var/spool/postfix/assay/milter.sock\n  socket_group: postfix\n" +
-		"resolver:\n  servers: [127.0.0.1]\n.fi\n.SH \"SEE ALSO\"\n.BR assay (1),\n.BR assay-rules (5)\n")
+		"resolver:\n  servers: [127.0.0.1]\n.fi\n.SH \"SEE ALSO\"\n.BR assay (1),\n.BR assay\\-serve (8),\n.BR assay\\-rules (5),\n.BR assay\\-headers (7)\n")
 	return b.String()
 }
 

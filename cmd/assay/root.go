@@ -15,13 +15,13 @@ func (a *app) root() *cobra.Command {
 			"fields. Start it with \"assay serve\" and show the MTA the way with \"assay postfix snippet\" or\n"+
 			"\"assay sendmail snippet\".\n\n"+
 			"Exit codes: 0 the work was done, whatever its verdict; 1 it could not be done; 2 wrong usage.",
-		a.serve(), a.explain(), a.verify(), a.scan(), a.roots(), a.rules(), a.ctl(), a.config(), a.postfix(), a.sendmail(), a.man(), a.version())
+		a.serve(), a.explain(), a.verify(), a.scan(), a.roots(), a.rules(), a.ctl(), a.config(), a.postfix(), a.sendmail(), a.man(), a.completion(), a.version())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 

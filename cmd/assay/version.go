@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,12 +17,25 @@ var Version string
 // version returns "version".
 func (a *app) version() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "version",
+		Use:   "version [PROGRAM]",
 		Short: "Print the version",
-		Args:  args(0, 0),
+		Long: "Print the version. --sbom prints what the program is made of as a CycloneDX document: every module with its version and\n" +
+			"checksum, the version of Go, and the revision of the source; with PROGRAM those of another build of Assay.",
+		Args: args(0, 1),
 	}
 	asJSON := c.Flags().Bool("json", false, "as JSON, with the modules the program is made of")
-	c.RunE = func(*cobra.Command, []string) error {
+	sbom := c.Flags().Bool("sbom", false, "print a software bill of materials, CycloneDX JSON")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if *sbom {
+			b, err := bomOf(strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			return encode(a.out, b)
+		}
+		if len(args) > 0 {
+			return usageError{errors.New("PROGRAM is for --sbom")}
+		}
 		if *asJSON {
 			return json.NewEncoder(a.out).Encode(buildOf())
 		}
