@@ -3,10 +3,10 @@
 #
 #   deps.sh demo    Postfix, dkimpy, which signs the mails of honest senders, and ClamAV's daemon
 #   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, ClamAV's
-#                   daemon, and Chromium, which shows what HTML does
+#                   daemon, Chromium, which shows what HTML does, and Pigeonhole, which files mail by Sieve scripts
 #
-# Postfix is installed as a package, because its programs know their directories. Its own service is neither configured
-# nor started by this script, and the private instances of the tests do not touch it. Sendmail cannot be installed
+# Postfix and Dovecot are installed as packages, because their programs know their directories. Their own services are neither
+# configured nor started by this script, and the private instances of the tests do not touch them. Sendmail cannot be installed
 # beside it, so its packages are unpacked below dist/test/sendmail. So are those of ClamAV, below dist/test/clamav: installed,
 # they would bring freshclam, which loads signatures from the network, services that start with the machine, and a profile of
 # AppArmor that keeps clamd from the files of tests.
@@ -135,7 +135,8 @@ demo)
     unpack_clamav
     ;;
 test)
-    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core \
+        dovecot-sieve
     unpack_sendmail
     unpack_clamav
     ;;
