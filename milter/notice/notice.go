@@ -1,5 +1,5 @@
 // Package notice writes what a reader finds in a message that was changed: the text in the place of a removed attachment,
-// and the note at the top. It is pure. What the message said appears in it escaped and shortened.
+// and the note at the top; and what a recipient is told about mail that was quarantined. It is pure. What the message said appears in it escaped and shortened.
 package notice
 
 import (
@@ -44,9 +44,11 @@ type Templates struct {
 	unsigned []byte
 	text     *template.Template
 	html     *htmltemplate.Template
+	held     *template.Template
 }
 
-// The names of the templates, without the language: removed.en.txt, unsigned.en.txt, note.en.txt, note.en.html.
+// The names of the templates, without the language: removed.en.txt, unsigned.en.txt, note.en.txt, note.en.html, and
+// held.en.txt in held.go.
 const (
 	removedName  = "removed.%s.txt"
 	unsignedName = "unsigned.%s.txt"
@@ -68,8 +70,8 @@ func New(language string, own fs.FS) (*Templates, error) {
 	if own != nil {
 		sources = []fs.FS{own, base}
 	}
-	var texts [4]string
-	for i, pattern := range []string{removedName, textName, htmlName, unsignedName} {
+	var texts [5]string
+	for i, pattern := range []string{removedName, textName, htmlName, unsignedName, heldName} {
 		if texts[i], err = read(sources, fmt.Sprintf(pattern, language)); err != nil {
 			return nil, err
 		}
@@ -82,6 +84,9 @@ func New(language string, own fs.FS) (*Templates, error) {
 		return nil, fmt.Errorf("notice: %w", err)
 	}
 	if t.html, err = htmltemplate.New("note html").Funcs(functions()).Parse(texts[2]); err != nil {
+		return nil, fmt.Errorf("notice: %w", err)
+	}
+	if t.held, err = template.New("held").Funcs(functions()).Parse(texts[4]); err != nil {
 		return nil, fmt.Errorf("notice: %w", err)
 	}
 	return t, t.try()
@@ -116,7 +121,10 @@ func (t *Templates) try() error {
 	if _, err := t.Removed(f, Mail{"q", "r"}); err != nil {
 		return err
 	}
-	_, _, err := t.Note(Note{Files: []File{f}, HTML: true, Remote: true, Text: true, QueueID: "q"})
+	if _, _, err := t.Note(Note{Files: []File{f}, HTML: true, Remote: true, Text: true, QueueID: "q"}); err != nil {
+		return err
+	}
+	_, _, err := t.Held(Held{Recipient: "a", Messages: []HeldMail{{Sender: "b", Subject: "c", Reason: "d", ID: "e"}}, Further: 1, Contact: "f"})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"golang.org/x/net/html"
 )
@@ -81,5 +82,35 @@ func TestOwnTemplates(t *testing.T) {
 	}
 	if _, err := New("xx", nil); err == nil {
 		t.Error("a language without templates")
+	}
+}
+
+func TestHeld(t *testing.T) {
+	at := time.Date(2026, 11, 22, 5, 19, 0, 0, time.UTC)
+	evil := HeldMail{Received: at, Sender: "a\u202eb@example.net", Subject: "x\r\nBcc: all@example.com", Reason: "odd\x00", ID: "q1m5k2c7-x8d2pq", Release: "user"}
+	for language, want := range map[string][]string{
+		"en": {"From:     a?b@example.net\n", "Subject:  x Bcc: all@example.com\n", "Id:       q1m5k2c7-x8d2pq\n", "for you, on request", "ask the help desk"},
+		"de": {"Von:       a?b@example.net\n", "Betreff:   x Bcc: all@example.com\n", "Nummer:    q1m5k2c7-x8d2pq\n", "für Sie auf Anfrage"},
+	} {
+		templates, err := New(language, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject, text, err := templates.Held(Held{Recipient: "erika@example.com", Messages: []HeldMail{evil}, Contact: "the help desk"})
+		if err != nil || strings.ContainsAny(subject, "\r\n") || strings.HasPrefix(subject, "2") {
+			t.Errorf("%s: %v, subject %q", language, err, subject)
+		}
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q is not in\n%s", language, w, text)
+			}
+		}
+		many, text, err := templates.Held(Held{Recipient: "erika@example.com", Messages: []HeldMail{{Received: at, Release: "never"}}, Further: 2})
+		if err != nil || !strings.HasPrefix(many, "3 ") || strings.Contains(text, "Subject") || strings.Contains(text, "Betreff") {
+			t.Errorf("%s: %v, subject %q\n%s", language, err, many, text)
+		}
+	}
+	if _, err := New("en", fstest.MapFS{"held.en.txt": {Data: []byte("{{.Count}} messages\n")}}); err == nil {
+		t.Error("a template without a subject is taken")
 	}
 }

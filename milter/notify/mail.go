@@ -31,18 +31,31 @@ const ownAge = 24 * time.Hour
 // compose returns a notice as a message with CRLF line ends, and its Message-ID.
 func (n *Notifier) compose(to []string, notice Notice) (text []byte, id string) {
 	l := languages[n.opt.Language]
+	return n.write(letter{channel: notice.Channel, to: to, subject: l.subject(notice), text: l.body(notice)})
+}
+
+// A letter is a mail of ours.
+type letter struct {
+	channel string
+	to      []string
+	subject string // on one line
+	text    string
+}
+
+// write returns a letter as a message with CRLF line ends, and its Message-ID.
+func (n *Notifier) write(l letter) (text []byte, id string) {
 	now := n.opt.Now()
 	id = fmt.Sprintf("<%s.%d@%s>", rand.Text(), now.Unix(), n.opt.Hostname)
 	var b bytes.Buffer
 	for _, field := range [][2]string{
 		{"From", "Assay <" + n.opt.From + ">"},
-		{"To", strings.Join(to, ",\r\n ")},
-		{"Subject", mime.QEncoding.Encode("utf-8", l.subject(notice))},
+		{"To", strings.Join(l.to, ",\r\n ")},
+		{"Subject", mime.QEncoding.Encode("utf-8", l.subject)},
 		{"Date", now.Format("Mon, 02 Jan 2006 15:04:05 -0700")},
 		{"Message-ID", id},
 		{"Auto-Submitted", "auto-generated"}, // RFC 3834 Section 5
 		{"X-Auto-Response-Suppress", "All"},  // the same for Exchange
-		{HeaderName, n.seal(notice.Channel, id, now)},
+		{HeaderName, n.seal(l.channel, id, now)},
 		{"MIME-Version", "1.0"},
 		{"Content-Type", "text/plain; charset=utf-8"},
 		{"Content-Transfer-Encoding", "quoted-printable"},
@@ -52,7 +65,7 @@ func (n *Notifier) compose(to []string, notice Notice) (text []byte, id string) 
 	}
 	b.WriteString("\r\n")
 	w := quotedprintable.NewWriter(&b)
-	_, _ = w.Write([]byte(l.body(notice))) // a Buffer takes everything
+	_, _ = w.Write([]byte(l.text)) // a Buffer takes everything
 	_ = w.Close()
 	return b.Bytes(), id
 }

@@ -52,6 +52,7 @@ func (r *reader) check() {
 		r.at(path, "has an effect only together with %s", other)
 	}
 	r.checkSeal()
+	r.checkDecryption()
 	r.checkQuarantine()
 }
 
@@ -121,6 +122,7 @@ func (l *Loaded) System() Problems {
 		}
 	}
 	r.warnSeal()
+	r.warnDecryption()
 	r.problems.sort()
 	return r.problems
 }

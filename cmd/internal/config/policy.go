@@ -98,7 +98,7 @@ func scanRows() []*key {
 		newSection("scan", "Inspection of contents."),
 		newKey("scan.templates", optional(directory()), "", func(c *Config) *string { return &c.Scan.Templates },
 			"Directory with own texts for readers of changed messages: removed.en.txt in the place of an attachment, unsigned.en.txt in "+
-				"that of a signature, note.en.txt and note.en.html at the top of a message; likewise with de. They are templates of Go's "+
+				"that of a signature, note.en.txt and note.en.html at the top of a message, held.en.txt to the recipient of quarantined mail; likewise with de. They are templates of Go's "+
 				"text/template. What is missing there is taken from Assay."),
 		newSection("scan.html", "How HTML is made safe when a rule says strip_active_html."),
 		newKey("scan.html.forms", choice(FormsRemove, FormsKeep), FormsRemove, func(c *Config) *Forms { return &c.Scan.HTML.Forms },
