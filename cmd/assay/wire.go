@@ -41,6 +41,7 @@ const keyCacheSize = 4096
 // A resolver is shared by all messages. Closing it ends the questions under way.
 type resolver struct {
 	dns.Resolver
+	probe   dns.Resolver // asks the servers how they are; nil where nobody asks
 	closers []io.Closer
 }
 
@@ -62,13 +63,13 @@ func newResolver(c config.Resolver, observer dns.Observer) (resolver, error) {
 		return resolver{}, err
 	}
 	if c.CacheEntries == 0 {
-		return resolver{client, []io.Closer{client}}, nil
+		return resolver{client, nil, []io.Closer{client}}, nil
 	}
 	cache := dns.NewCache(client, dns.CacheOptions{
 		Entries: c.CacheEntries, Bytes: c.CacheMemory, MaxTTL: c.CacheMaxTTL, MaxNegativeTTL: max(c.NegativeTTL, 1), // 0 would be the default
 		Timeout: 2 * c.Timeout, StaleFor: c.ServeStale, Observer: observer,
 	})
-	return resolver{cache, []io.Closer{cache, client}}, nil
+	return resolver{cache, nil, []io.Closer{cache, client}}, nil
 }
 
 // newVerifier returns the verifier of a configuration.
@@ -138,7 +139,7 @@ func newSignatures(c *config.Config, explain bool) (signatures, error) {
 
 // recipientKeys returns the keys that open mail. The error names every file that cannot be used.
 func recipientKeys(c *config.Config) (*envelope.Keys, error) {
-	keys, err := envelope.Load(c.Scan.Decryption.Keys)
+	keys, err := c.Scan.Decryption.Recipients()
 	if err != nil {
 		return nil, fmt.Errorf("scan.smime.keys: %w", err)
 	}
