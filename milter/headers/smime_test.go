@@ -282,3 +282,47 @@ func words(t *testing.T, value string) string {
 	}
 	return strings.ReplaceAll(text, "?= =?", "")
 }
+
+// TestOpened says that a message was opened here, and no more about it than was proven.
+func TestOpened(t *testing.T) {
+	opened := func(state smime.State, result authres.Result, authenticated bool) Subject {
+		v := smime.Verification{Result: result, State: state, Reason: "the reason", Section: "1/2", Revocation: smime.RevocationGood,
+			Encrypted: true, Opened: true, Opening: &smime.Opening{Authenticated: authenticated}}
+		if state != smime.Encrypted {
+			v.Signers = []smime.Signer{signer()}
+		}
+		return signedBy(v)
+	}
+	for _, tt := range []struct {
+		name            string
+		subject         Subject
+		comment, en, de string
+		word, never     string
+	}{
+		{"signed", opened(smime.Verified, authres.Pass, true), "encrypted and opened here, sponsor-validated, revocation good",
+			"Encrypted for this mail system and opened here. Signature valid: Erika", "Für dieses Mailsystem verschlüsselt und hier geöffnet. Signatur gültig", "opened=authenticated", "Nobody"},
+		{"altered", opened(smime.Altered, authres.Fail, false), "encrypted and opened here, the reason",
+			"opened here. Warning: the signature does not match", "hier geöffnet. Warnung", "opened=unauthenticated", "valid"},
+		{"not signed, authenticated", opened(smime.Encrypted, authres.None, true), "the reason",
+			"opened here. Nobody has signed it.", "hier geöffnet. Niemand hat sie unterzeichnet.", "opened=authenticated", "changed on the way"},
+		{"not signed, not authenticated", opened(smime.Encrypted, authres.None, false), "the reason",
+			"Nobody has signed it, and it may have been changed on the way.", "sie kann unterwegs verändert worden sein.", "opened=unauthenticated", "valid"},
+	} {
+		_, read := formatted(t, tt.subject)
+		if len(read.Clauses) != 1 || read.Clauses[0].Comment != tt.comment {
+			t.Errorf("%s: %+v", tt.name, read)
+		}
+		for language, want := range map[Language]string{English: tt.en, German: tt.de} {
+			got := words(t, Options{Language: language}.Summary(tt.subject).Value)
+			if !strings.Contains(got, want) || strings.Contains(got, tt.never) || strings.Contains(got, "not checked") {
+				t.Errorf("%s, %s: %q, want %q", tt.name, language, got, want)
+			}
+		}
+		if got := (Options{}).Result(tt.subject).Value; !strings.Contains(got, tt.word+";") {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+	if got := (Options{}).Result(signedBy(smime.Verification{Result: authres.None, State: smime.Encrypted, Encrypted: true})).Value; strings.Contains(got, "opened") {
+		t.Errorf("not opened: %q", got)
+	}
+}
