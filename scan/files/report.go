@@ -8,6 +8,7 @@ import (
 
 	"assay/scan"
 	"assay/scan/html"
+	"assay/scan/inspect"
 	"assay/scan/sealed"
 	"assay/verify/message"
 )
@@ -67,6 +68,12 @@ func (i *inspection) texts(ctx context.Context) {
 		}
 		if p.Filename == "" && p.Disposition != "attachment" {
 			i.inline(p)
+		}
+		if i.scanner.opt.Virus != nil && p.MediaType == "text/html" {
+			inspect.DataURLs(i.read(p, i.left.Member), func(_ string, content []byte) bool {
+				i.askAbout(ctx, p.Section, "data", content)
+				return ctx.Err() == nil
+			})
 		}
 	}
 }

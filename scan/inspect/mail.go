@@ -11,7 +11,7 @@ import (
 	"assay/verify/message"
 )
 
-// mail reads mails, MHTML, TNEF, and the files that are encoded between the lines of a text.
+// mail reads mails, mailboxes, MHTML, TNEF, and the files that are encoded between the lines of a text.
 type mail struct{}
 
 // isMail reports whether a file is a whole mail.
@@ -24,7 +24,7 @@ func (mail) Reads(f *container.File) bool {
 	if isMail(f) || f.Type == "application/vnd.ms-tnef" {
 		return true
 	}
-	return holdsEncoded(f)
+	return isEntity(f) || holdsEncoded(f)
 }
 
 // holdsEncoded reports whether a text has lines at which an encoded file may begin.
@@ -62,8 +62,26 @@ func (mail) Read(f *container.File, yield func(container.Member) bool) container
 	if err := f.Budget.Spend(0); err != nil {
 		return container.Limited(err)
 	}
-	text := f.Content
-	if !isMail(f) {
+	entity, whole := isEntity(f), isMail(f)
+	if mails := mailbox(f.Content); len(mails) > 1 && (entity || whole) {
+		return separate(f, mails, yield)
+	}
+	if !entity {
+		return readMail(f, whole, yield)
+	}
+	v := readMail(f, true, yield)
+	if opensAsMail(f.Extension) {
+		v.Type = "message/rfc822"
+	} else if plain := readMail(f, false, yield); plain.State != scan.Inspected { // the file may as well be a text
+		v = plain
+	}
+	return v
+}
+
+// readMail reads a file as a mail, or as the content of one.
+func readMail(f *container.File, whole bool, yield func(container.Member) bool) container.Verdict {
+	text := bytes.TrimLeft(bytes.TrimPrefix(f.Content, []byte(byteOrderMark)), "\r\n")
+	if !whole {
 		text = wrapped(f)
 	}
 	m, err := message.Read(bytes.NewReader(text), message.Envelope{}, memoryLimits(len(text)))
@@ -72,7 +90,7 @@ func (mail) Read(f *container.File, yield func(container.Member) bool) container
 	}
 	defer m.Close()
 	v := container.Verdict{State: scan.Inspected}
-	if isMail(f) {
+	if whole {
 		v = leaves(f, m, yield)
 	}
 	if over := otherReadings(f, m, yield); over != "" && v.State == scan.Inspected {
@@ -114,7 +132,7 @@ func leaves(f *container.File, m *message.Message, yield func(container.Member) 
 			break
 		}
 	}
-	if m.Root.MediaType == "application/x-mimearchive" {
+	if m.Root.MediaType == "application/x-mimearchive" || !isMail(f) && !opensAsMail(f.Extension) {
 		return container.Verdict{State: scan.Inspected}
 	}
 	return ambiguity(m)

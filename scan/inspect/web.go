@@ -38,7 +38,7 @@ func webType(f *container.File) string {
 }
 
 // Read implements container.Reader.
-func (web) Read(f *container.File, _ func(container.Member) bool) container.Verdict {
+func (web) Read(f *container.File, yield func(container.Member) bool) container.Verdict {
 	if err := f.Budget.Check(); err != nil {
 		return container.Limited(err)
 	}
@@ -63,7 +63,7 @@ func (web) Read(f *container.File, _ func(container.Member) bool) container.Verd
 	for _, l := range report.Links {
 		v.Links = append(v.Links, container.Link{URL: l.URL, Text: l.Text, Source: l.Source})
 	}
-	return v
+	return dataFiles(f, v, yield)
 }
 
 // extensionOf returns the extension that fits a type.

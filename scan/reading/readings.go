@@ -134,7 +134,15 @@ func (r *reader) leaf(m *message.Message, p *message.Part, section string, ambig
 		r.decoded(p, content, section, depth)
 	case opens:
 		r.expand(p.Filename, p.MediaType, content, section, depth)
+		if isHeadless(p) && looksLikeMail(bytes.TrimLeft(content, "\r\n")) {
+			r.nested(bytes.TrimLeft(content, "\r\n"), section, depth)
+		}
 	}
+}
+
+// isHeadless reports whether a part is an attached message that begins with an empty line, which some programs pass over.
+func isHeadless(p *message.Part) bool {
+	return p.Parent != nil && p.Parent.MediaType == "message/rfc822" && p.BodyOffset-p.Offset <= 2
 }
 
 // readAll reads up to the limit, and reports whether that was everything.
