@@ -6,19 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"assay/cmd/internal/health"
 	"assay/milter/control"
 	"assay/milter/ruleset"
 )
 
 // ctl returns the commands for the running daemon.
 func (a *app) ctl() *cobra.Command {
-	return group("ctl", "Speak to the running daemon", "", a.ctlReload(), a.ctlStatus())
+	return group("ctl", "Speak to the running daemon", "", a.ctlReload(), a.ctlStatus(), a.ctlHealth(), a.ctlDrain(), a.ctlPseudonym())
 }
 
 // ctlReload returns "ctl reload".
@@ -41,18 +41,14 @@ func (a *app) ctlReload() *cobra.Command {
 func (a *app) ctlStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show which version runs and which rules are in force",
+		Short: "Show what runs: version, configuration, rules, virus scanners, workers, load",
 		Args:  args(0, 0),
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		response, err := a.call(c.Context(), *path, "status", nil)
-		if err != nil {
-			return err
-		}
 		var s status
-		if err := json.Unmarshal(response.Data, &s); err != nil {
+		if err := a.ask(c.Context(), *path, "status", nil, &s); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -64,39 +60,153 @@ func (a *app) ctlStatus() *cobra.Command {
 	return c
 }
 
-// A status is what the daemon says of itself.
-type status struct {
-	Version string         `json:"version"`
-	PID     int            `json:"pid"`
-	Started time.Time      `json:"started"`
-	Rules   ruleset.Status `json:"rules"`
+// ctlHealth returns "ctl health".
+func (a *app) ctlHealth() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "health",
+		Short: "Say whether the daemon is ready for mail",
+		Long: "Say whether the daemon is ready for mail, with one line for each check, which are those of /readyz. The exit code is 0\n" +
+			"if all of them succeed, and 1 if one does not or the daemon does not run: fit for HEALTHCHECK of a container.",
+		Args: args(0, 0),
+	}
+	path := configFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var report health.Report
+		if err := a.ask(c.Context(), *path, "health", nil, &report); err != nil {
+			return err
+		}
+		if *asJSON {
+			if err := encode(a.out, report); err != nil {
+				return err
+			}
+		} else {
+			fmt.Fprint(a.out, report.Text())
+		}
+		if !report.Ready {
+			return exitError(exitFailed)
+		}
+		return nil
+	}
+	return c
 }
 
-// text writes a status for people.
-func (s status) text(w io.Writer, now time.Time) {
-	fmt.Fprintf(w, "assay %s, pid %d, running since %s\n", s.Version, s.PID, s.Started.Format(time.RFC3339))
-	r := s.Rules
-	fmt.Fprintf(w, "rules %.12s in force since %s: %s, %d monitored, %d off\n", r.SHA, r.Since.Format(time.RFC3339), plural(r.Rules, "rule"),
-		r.Monitored, r.Off)
-	if r.Fallback {
-		fmt.Fprintln(w, "FALLBACK: the rule files cannot be used, these are the last good rules")
+// drainArgs are the arguments of drain.
+type drainArgs struct {
+	Undo bool `json:"undo"`
+}
+
+// ctlDrain returns "ctl drain".
+func (a *app) ctlDrain() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "drain",
+		Short: "Take no new messages, and finish those in work",
+		Long: "Take no new messages, and finish those in work: before maintenance, or before the last of several nodes is updated. New\n" +
+			"messages are answered 451, so that their senders try again; /readyz says 503, so that a load balancer sends them\n" +
+			"elsewhere. The sockets stay open: what an MTA does when nobody listens depends on its configuration, and may be to\n" +
+			"deliver unchecked mail. A restart, or --undo, ends it.",
+		Args: args(0, 0),
 	}
-	if r.Pinned {
-		fmt.Fprintln(w, "a rollback put them into force; they stay until the next \"assay ctl reload\"")
-	}
-	if r.Failed != "" {
-		fmt.Fprintf(w, "the last activation, at %s, failed:\n%s\n", r.FailedAt.Format(time.RFC3339), r.Failed)
-	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "warning: %s\n", warning)
-	}
-	for _, e := range r.Expiring {
-		word := "ends"
-		if now.After(e.Expires) {
-			word = "has ended"
+	path := configFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	wait := c.Flags().Bool("wait", false, "return when no message is in work any more")
+	limit := c.Flags().Duration("timeout", 5*time.Minute, "exit with 1 if --wait takes longer")
+	undo := c.Flags().Bool("undo", false, "take new messages again")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *undo && *wait {
+			return usageError{errors.New("--undo and --wait contradict each other")}
 		}
-		fmt.Fprintf(w, "exception %s of rule %s %s on %s (%s)\n", e.ID, e.Rule, word, e.Expires.AddDate(0, 0, -1).Format(time.DateOnly), e.Owner)
+		if err := a.ask(c.Context(), *path, "drain", drainArgs{*undo}, nil); err != nil {
+			return err
+		}
+		s, err := a.drained(c.Context(), *path, *wait, *limit)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return encode(a.out, struct {
+				Draining    bool `json:"draining"`
+				Connections int  `json:"connections"`
+				InWork      int  `json:"messages_in_work"`
+			}{s.Draining, s.Connections, s.InWork})
+		}
+		word := "draining"
+		if !s.Draining {
+			word = "new messages are taken"
+		}
+		fmt.Fprintf(a.out, "%s; %s in work\n", word, plural(s.InWork, "message"))
+		return nil
 	}
+	return c
+}
+
+// drainPoll is how often a client that waits asks.
+const drainPoll = 100 * time.Millisecond
+
+// drained returns the daemon's status; if asked to wait, when no message is in work any more.
+func (a *app) drained(ctx context.Context, path string, wait bool, limit time.Duration) (status, error) {
+	deadline, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(drainPoll)
+	defer ticker.Stop()
+	for {
+		var s status
+		if err := a.ask(ctx, path, "status", nil, &s); err != nil {
+			return s, err
+		}
+		switch {
+		case !wait || s.Draining && s.InWork == 0:
+			return s, nil
+		case !s.Draining:
+			return s, errors.New("somebody has ended the draining")
+		}
+		select {
+		case <-deadline.Done():
+			return s, fmt.Errorf("%s still in work after %s", plural(s.InWork, "message"), limit)
+		case <-ticker.C:
+		}
+	}
+}
+
+// ctlPseudonym returns "ctl pseudonym".
+func (a *app) ctlPseudonym() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "pseudonym ADDRESS...",
+		Short: "Print the names that persons have in the log at the moment",
+		Long: "Print the pseudonym that the log has for each address (log.privacy: domain_only) under the key of the moment, to find the\n" +
+			"lines about a person in an incident. Only root and the daemon's user may ask, and the log says that they did.",
+		Args: args(1, 1000),
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, addresses []string) error {
+		var names []string
+		if err := a.ask(c.Context(), *path, "pseudonym", map[string][]string{"addresses": addresses}, &names); err != nil {
+			return err
+		}
+		if len(names) != len(addresses) {
+			return errors.New("the daemon has answered something else")
+		}
+		for i, name := range names {
+			fmt.Fprintf(a.out, "%s %s\n", name, addresses[i])
+		}
+		return nil
+	}
+	return c
+}
+
+// ask asks the running daemon and decodes its answer, if one is wanted. The error is its own if the command has failed.
+func (a *app) ask(ctx context.Context, path, command string, args, answer any) error {
+	response, err := a.call(ctx, path, command, args)
+	if err != nil {
+		return err
+	}
+	if err := response.Err(); err != nil {
+		return err
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(response.Data, answer)
 }
 
 // call asks the running daemon.

@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -18,6 +20,7 @@ import (
 	"assay/milter/control"
 	"assay/milter/filter"
 	"assay/milter/notify"
+	"assay/rules"
 	"assay/scan/virus"
 	"assay/scan/worker"
 	"assay/verify/smime"
@@ -84,6 +87,7 @@ func (d *daemon) observeInspection() inspectionObserver {
 	return inspectionObserver{
 		worker: func(e worker.Event) {
 			d.metrics.ObserveWorker(string(e.Change), e.Limit)
+			d.workers.add(e.Change)
 			switch e.Change {
 			case worker.Crashed, worker.Failed:
 				d.log.Error("a process that opens files has "+string(e.Change), "pid", e.PID, "reason", firstLine(e.Reason))
@@ -92,6 +96,7 @@ func (d *daemon) observeInspection() inspectionObserver {
 			}
 		},
 		virus: func(o virus.Observation) {
+			d.asked.Store(true)
 			d.metrics.ObserveVirus(o.Kind, o.Err, o.Duration)
 			d.metrics.VirusScanner(o.Engine, answered(o.Err))
 			if o.Err != nil {
@@ -111,7 +116,7 @@ func answered(err error) bool {
 const checkTime = time.Minute
 
 // open starts what works in the background for a generation.
-func (g *generation) open(log *slog.Logger) {
+func (g *generation) open(log *slog.Logger, asked *atomic.Bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	g.end, g.ended = cancel, ended
@@ -119,16 +124,20 @@ func (g *generation) open(log *slog.Logger) {
 		defer close(ended)
 		var checking sync.WaitGroup
 		defer checking.Wait()
-		checking.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, checkTime)
-			defer cancel()
-			checkVirus(ctx, log, g.files.virus, g.config.Limits.Message)
-		})
+		if g.files.virus != nil {
+			checking.Go(func() {
+				limited, cancel := context.WithTimeout(ctx, checkTime)
+				defer cancel()
+				checkVirus(limited, log, g.files.virus, g.config.Limits.Message)
+				g.watchScanners(ctx, asked)
+			})
+		}
 		checking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, checkTime)
 			defer cancel()
 			checkWorkers(ctx, log, g.files)
 		})
+		checking.Go(func() { g.recipients.Run(ctx) })
 		g.tell.Run(ctx)
 		log.Debug("notifications ended")
 	}()
@@ -150,6 +159,9 @@ func (g *generation) release(other *generation) error {
 	if f := g.files; f != nil && (other == nil || other.files == nil || f.pool != other.files.pool) {
 		f.close()
 	}
+	if s := g.store; s != nil && (other == nil || s != other.store) {
+		_ = s.Close() // every entry is on the disk
+	}
 	if r := g.resolver; r.Resolver != nil && (other == nil || r.Resolver != other.resolver.Resolver) {
 		return r.Close()
 	}
@@ -158,7 +170,8 @@ func (g *generation) release(other *generation) error {
 
 // announce tells the channels that rules have named about a message, unless it is a notification itself.
 func (g *generation) announce(out *filter.Outcome) {
-	if len(out.Decision.Notify) == 0 || g.tell.Own(out.Header) {
+	wanted := slices.DeleteFunc(slices.Clone(out.Decision.Notify), func(n rules.Notification) bool { return n.Channel == rules.Recipients })
+	if len(wanted) == 0 || g.tell.Own(out.Header) {
 		return
 	}
 	sender := ""
@@ -166,7 +179,7 @@ func (g *generation) announce(out *filter.Outcome) {
 		sender = boxes[0].Domain
 	}
 	g.tell.Notify(notify.Event{Time: out.Envelope.ReceivedAt, QueueID: out.Envelope.QueueID, Sender: sender,
-		Disposition: out.Decision.Disposition}, out.Decision.Notify)
+		Disposition: out.Decision.Disposition}, wanted)
 }
 
 // harvest writes the certificates of verified signers into a directory, if there is one. A certificate that is there already
@@ -201,9 +214,12 @@ func (d *daemon) serveControl(ctx context.Context) <-chan struct{} {
 		return ended
 	}
 	server := control.NewServer(map[string]control.Command{
-		"reload":   {Run: d.controlReload, Changes: true},
-		"rollback": {Run: d.controlRollback, Changes: true},
-		"status":   {Run: d.controlStatus},
+		"reload":    {Run: d.controlReload, Changes: true},
+		"rollback":  {Run: d.controlRollback, Changes: true},
+		"status":    {Run: d.controlStatus},
+		"health":    {Run: d.controlHealth},
+		"drain":     {Run: d.controlDrain, Changes: true},
+		"pseudonym": {Run: d.controlPseudonym, Changes: true}, // to know a name is to know whom the log is about
 	}, control.Options{Logger: d.log})
 	go func() {
 		defer close(ended)
@@ -244,9 +260,4 @@ func (d *daemon) controlRollback(ctx context.Context, r control.Request) control
 	}
 	d.log.Info("rules rolled back", "who", r.Peer.String(), "rule_set", result.SHA)
 	return control.Done(result, nil)
-}
-
-// controlStatus is "assay ctl status".
-func (d *daemon) controlStatus(context.Context, control.Request) control.Response {
-	return control.Done(status{Version: versionText(), PID: os.Getpid(), Started: d.begun.UTC().Truncate(time.Second), Rules: d.rules.Status()}, nil)
 }

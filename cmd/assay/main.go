@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"assay/cmd/internal/config"
+	"assay/cmd/internal/logline"
 )
 
 func main() {
@@ -21,7 +22,7 @@ func main() {
 		os.Exit(runWorker())
 	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), now: time.Now,
-		workers: []string{"/proc/self/exe", workerCommand}}
+		workers: []string{"/proc/self/exe", workerCommand}, journal: logline.JournalSocket}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
@@ -32,6 +33,7 @@ type app struct {
 	err     io.Writer
 	environ []string
 	now     func() time.Time
+	journal string   // the socket of the systemd journal
 	workers []string // the command that opens files; none: they are opened in this process
 }
 

@@ -88,7 +88,7 @@ func TestServeNeedsTheSealingKey(t *testing.T) {
 	} {
 		var stderr bytes.Buffer
 		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr, now: time.Now,
-			environ: []string{"ASSAY__RULES__STATE=" + t.TempDir(), "ASSAY__LISTEN__CONTROL="}}
+			environ: []string{"ASSAY__RULES__STATE=" + t.TempDir(), "ASSAY__LISTEN__CONTROL=", "ASSAY__LOG__PSEUDONYM_KEY="}}
 		if code := a.run(context.Background(), append(strings.Fields(command), "--config", config)); code != want.code || !strings.Contains(stderr.String(), want.text) {
 			t.Errorf("%s: exit code %d, %s", command, code, &stderr)
 		}

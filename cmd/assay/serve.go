@@ -20,11 +20,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/cmd/internal/config"
+	"assay/cmd/internal/health"
 	"assay/cmd/internal/logline"
 	"assay/cmd/internal/metrics"
+	"assay/cmd/internal/pseudonym"
 	"assay/milter"
 	"assay/milter/filter"
 	"assay/milter/notify"
+	"assay/milter/quarantine"
 	"assay/milter/ruleset"
 	"assay/rules"
 	"assay/verify/message"
@@ -74,26 +77,36 @@ type daemon struct {
 	over    chan struct{} // closed when no message is in work any more, or none is waited for
 	left    chan struct{} // closed when the last generation that was replaced has ended, and those before it
 	stop    atomic.Bool   // the shutdown has begun
+	drained atomic.Bool   // "assay ctl drain" has been said
+	asked   atomic.Bool   // a message has asked a virus scanner, since somebody last looked
+	workers census
+	server  *milter.Server
+	monitor *health.Monitor
+	heart   *health.Heart
 }
 
 // A generation is everything that a reload replaces. Messages keep the generation they began with.
 type generation struct {
-	config   *config.Config
-	resolver resolver
-	smime    signatures
-	files    *inspection
-	filter   *filter.Filter
-	tell     *notify.Notifier
-	end      context.CancelFunc // of the notifier
-	ended    <-chan struct{}    // the notifier has delivered what it could
-	messages sync.WaitGroup     // that began with it and are in work
+	source     source
+	names      *pseudonym.Namer // of persons in the log; nil for none
+	config     *config.Config
+	resolver   resolver
+	smime      signatures
+	files      *inspection
+	filter     *filter.Filter
+	tell       *notify.Notifier
+	recipients *notify.Recipients
+	store      *quarantine.Store  // nil if nothing is stored
+	end        context.CancelFunc // of the notifier
+	ended      <-chan struct{}    // the notifier has delivered what it could
+	messages   sync.WaitGroup     // that began with it and are in work
 }
 
 // newDaemon prepares a daemon. The configuration has been checked.
 func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
 	c := loaded.Config
 	d := &daemon{app: a, path: path, started: c, notify: newNotifier(a.getenv), metrics: metrics.New(versionText())}
-	d.log = logline.New(a.err, logline.Options{Format: c.Log.Format, Level: c.Log.Level, NoTime: isJournal(a.err, a.getenv)})
+	d.log = a.newLogger(c.Log)
 	d.begun, d.over, d.left = a.now(), make(chan struct{}), make(chan struct{})
 	close(d.left)
 	d.rules = ruleset.New(rulesetConfig(c, a.now()), ruleset.Options{State: c.Rules.State, Now: a.now})
@@ -104,8 +117,10 @@ func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.open(d.log)
+	g.source = sourceOf(loaded)
+	g.open(d.log, &d.asked)
 	d.current.Store(g)
+	d.server, d.monitor, d.heart = d.newServer(), d.newMonitor(), d.newHeart()
 	return d, nil
 }
 
@@ -135,11 +150,12 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	if last != nil && !changed(last.config, c, "resolver.") {
 		g.resolver = last.resolver
 	} else {
-		r, err := newResolver(c.Resolver, d.metrics)
-		if err != nil {
+		if g.resolver, err = newResolver(c.Resolver, d.metrics); err != nil {
 			return nil, err
 		}
-		g.resolver = r
+		if g.resolver, err = g.resolver.withProbe(c.Resolver); err != nil {
+			return nil, err
+		}
 	}
 	if last != nil && !changed(last.config, c, "verify.smime.") {
 		if g.smime, err = last.smime.again(c); err != nil {
@@ -164,6 +180,8 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 		return nil, err
 	}
 	opt.Sealer, opt.Rules = sealer, inForce{d.rules}
+	d.keep(g, last, &opt)
+	g.names = d.newNames(c, last)
 	g.filter = filter.New(opt)
 	return g, nil
 }
@@ -216,9 +234,10 @@ type observer struct {
 // Observe implements filter.Observer.
 func (o observer) Observe(out *filter.Outcome, err error) {
 	o.daemon.metrics.Observe(out, err)
-	logline.Write(o.daemon.log, o.generation.config.Log.Privacy, out, err)
+	logline.Write(o.daemon.log, o.generation.view(), out, err)
 	if err == nil {
 		o.generation.announce(out)
+		o.generation.held(out)
 	}
 	o.daemon.harvest(o.generation.config.Verify.SMIME.Harvest, out)
 }
@@ -253,7 +272,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return errors.Join(err, closeAll(listeners))
 	}
 	speak := d.serveControl(ctx)
-	server := d.newServer()
+	watched := d.watchState(ctx)
 	attending := make(chan struct{})
 	go func() {
 		defer close(attending)
@@ -261,10 +280,11 @@ func (d *daemon) run(ctx context.Context) error {
 	}()
 	d.log.Info("assay is serving", "version", versionText(), "pid", os.Getpid(), "listeners", addresses(listeners))
 	d.notify.ready("serving")
-	err = server.Serve(ctx, listeners...)
+	err = d.server.Serve(ctx, listeners...)
 	cancel()
 	<-attending
 	<-speak
+	watched()
 	close(d.over)
 	<-d.left
 	ended := d.current.Load().close(nil)
@@ -275,6 +295,7 @@ func (d *daemon) run(ctx context.Context) error {
 // newServer returns the milter server.
 func (d *daemon) newServer() *milter.Server {
 	opt := serverOptions(d.started, d.log, d.metrics)
+	opt.ObserveTLS = d.metrics.ObserveTLS
 	if d.started.Rules.SplitRecipients {
 		opt.Group = inForce{d.rules}.group
 	}
@@ -305,11 +326,12 @@ func (d *daemon) attend(ctx context.Context, hangups <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			d.stop.Store(true)
+			d.metrics.Draining(true)
 			d.notify.stopping()
 			d.log.Info("assay is stopping, messages in work are finished", "within", d.started.Limits.Drain.String())
 			return
 		case <-watch:
-			d.notify.send("WATCHDOG=1")
+			d.pet()
 		}
 	}
 }
@@ -377,6 +399,7 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 	for _, w := range loaded.Warnings {
 		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
 	}
+	g.source = sourceOf(loaded)
 	d.put(g)
 	d.log.Info("configuration reloaded", "changed", strings.Join(config.Changed(last.config, loaded.Config), ","), "who", who)
 	if late := needRestart(config.Changed(d.started, loaded.Config)); len(late) > 0 {
@@ -388,7 +411,7 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 // put puts a generation into force. The one before it ends when its messages are done; a client that sends slowly may take
 // long.
 func (d *daemon) put(g *generation) {
-	g.open(d.log)
+	g.open(d.log, &d.asked)
 	last := d.current.Load()
 	d.swap.Lock()
 	d.current.Store(g)
@@ -443,7 +466,7 @@ func (d *daemon) listen(ctx context.Context) ([]net.Listener, error) {
 // serveMetrics starts the HTTP server, if there is to be one. Closing it ends it.
 func (d *daemon) serveMetrics() (*http.Server, error) {
 	web := &http.Server{
-		Handler:           d.metrics.Handler(d.healthy),
+		Handler:           d.pages(),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}
@@ -461,14 +484,6 @@ func (d *daemon) serveMetrics() (*http.Server, error) {
 		}
 	}()
 	return web, nil
-}
-
-// healthy is what /healthz says.
-func (d *daemon) healthy() error {
-	if d.stop.Load() {
-		return metrics.ErrDraining
-	}
-	return d.current.Load().files.down()
 }
 
 // addresses lists where listeners listen, in the notation of the configuration.

@@ -90,7 +90,8 @@ func serve(t *testing.T, lines string, environ ...string) *service {
 	}
 	t.Cleanup(func() { os.RemoveAll(state) })
 	s.environ = append(environ, "ASSAY__LISTEN__MILTER=inet:127.0.0.1:0", "ASSAY__LISTEN__METRICS=127.0.0.1:0",
-		"ASSAY__RULES__STATE="+filepath.Join(state, "rules"), "ASSAY__LISTEN__CONTROL="+filepath.Join(state, "control.sock"))
+		"ASSAY__RULES__STATE="+filepath.Join(state, "rules"), "ASSAY__LISTEN__CONTROL="+filepath.Join(state, "control.sock"),
+		"ASSAY__LOG__PSEUDONYM_KEY="+filepath.Join(state, "pseudonym.key"))
 	a := &app{in: strings.NewReader(""), out: io.Discard, err: s.log, now: time.Now, environ: s.environ}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -366,7 +367,7 @@ func TestServeCannotListen(t *testing.T) {
 			environ = environ[:1]
 			environ = append(environ, tt.environ)
 		}
-		environ = append(environ, "ASSAY__RULES__STATE="+t.TempDir(), "ASSAY__LISTEN__CONTROL=")
+		environ = append(environ, "ASSAY__RULES__STATE="+t.TempDir(), "ASSAY__LISTEN__CONTROL=", "ASSAY__LOG__PSEUDONYM_KEY=")
 		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr, now: time.Now, environ: environ}
 		if code := a.run(context.Background(), []string{"serve"}); code != exitFailed || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("%s: exit code %d, %s", tt.environ, code, &stderr)

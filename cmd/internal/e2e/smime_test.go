@@ -366,7 +366,7 @@ func checkFigures(t *testing.T, d *mtatest.Daemon, metrics string, mails []secur
 		want[mail.state] += mtas
 	}
 	for state, n := range want {
-		if line := fmt.Sprintf("assay_smime_results_total{state=%q} %d\n", state, n); !strings.Contains(text, line) {
+		if line := fmt.Sprintf("assay_smime_results_total{reason=%q} %d\n", state, n); !strings.Contains(text, line) {
 			t.Errorf("no %s in\n%s", line, lines(text, "smime"))
 		}
 	}

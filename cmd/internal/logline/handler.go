@@ -29,6 +29,9 @@ type Options struct {
 	Level  config.Level
 	// NoTime leaves out the time, for a reader that adds its own, such as the systemd journal.
 	NoTime bool
+	// Journal is the socket of the systemd journal, which is given every record with its values as fields. What it does not
+	// take is written as a line. Empty: lines only.
+	Journal string
 }
 
 // New returns a logger that writes to w.
@@ -37,7 +40,11 @@ func New(w io.Writer, opt Options) *slog.Logger {
 	if opt.Format == config.JSON {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: replaceJSON(opt.NoTime)}))
 	}
-	return slog.New(&handler{out: &output{w: w}, level: level, noTime: opt.NoTime})
+	out := &output{w: w}
+	if opt.Journal != "" {
+		out.journal = &journal{path: opt.Journal}
+	}
+	return slog.New(&handler{out: out, level: level, noTime: opt.NoTime || opt.Journal != ""})
 }
 
 // slogLevel returns the least level that is logged.
@@ -72,7 +79,7 @@ func replaceJSON(noTime bool) func([]string, slog.Attr) slog.Attr {
 	}
 }
 
-// A handler writes logfmt.
+// A handler writes logfmt, as lines or into the journal.
 type handler struct {
 	out    *output
 	level  slog.Level
@@ -83,8 +90,20 @@ type handler struct {
 
 // An output is shared by a handler and those derived from it.
 type output struct {
-	mu sync.Mutex
-	w  io.Writer
+	journal *journal // nil for none
+	mu      sync.Mutex
+	w       io.Writer
+}
+
+// write writes one record: to the journal, or as a line when there is none or it does not take the record.
+func (o *output) write(level slog.Level, line []byte, pairs []pair) error {
+	if o.journal != nil && o.journal.send(level, line, pairs) == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, err := o.w.Write(append(line, '\n'))
+	return err
 }
 
 // Enabled implements slog.Handler.
@@ -112,15 +131,27 @@ func (h *handler) WithGroup(name string) slog.Handler {
 
 // Handle implements slog.Handler.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	var id string
-	var pairs []byte
-	add := func(key string, v slog.Value) {
-		if key == queueIDKey {
-			id = v.String()
-			return
+	pairs := h.pairs(r)
+	id := ""
+	var text []byte
+	for _, p := range pairs {
+		if p.key == queueIDKey {
+			id = p.value
+			continue
 		}
-		pairs = appendPair(pairs, key, text(v))
+		text = appendPair(text, p.key, p.value)
 	}
+	line := h.begin(r, id)
+	if len(line) > 0 && len(text) > 0 {
+		line = append(line, ' ')
+	}
+	return h.out.write(r.Level, append(line, text...), pairs)
+}
+
+// pairs returns all attributes of a record, those of the logger first.
+func (h *handler) pairs(r slog.Record) []pair {
+	all := make([]pair, 0, len(h.attrs)+r.NumAttrs())
+	add := func(key string, v slog.Value) { all = append(all, pair{key, text(v)}) }
 	for _, a := range h.attrs {
 		each("", a, add)
 	}
@@ -128,15 +159,7 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 		each(h.group, a, add)
 		return true
 	})
-	line := h.begin(r, id)
-	if len(line) > 0 && len(pairs) > 0 {
-		line = append(line, ' ')
-	}
-	line = append(line, pairs...)
-	h.out.mu.Lock()
-	defer h.out.mu.Unlock()
-	_, err := h.out.w.Write(append(line, '\n'))
-	return err
+	return all
 }
 
 // begin returns what stands before the attributes: time, queue id, level and message. The line of a message, which is

@@ -3,6 +3,8 @@ package logline
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -10,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"assay/milter/filter"
 	"assay/milter/headers"
 	"assay/rules"
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/arc"
 	"assay/verify/authres"
@@ -55,6 +59,21 @@ func outcome() *filter.Outcome {
 	}
 }
 
+// A fixed Namer has a key that never changes.
+type fixed struct{}
+
+// Of implements Namer: a hash without a key, which only a test may use.
+func (fixed) Of(address string) string {
+	if address == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.ToLower(address)))
+	return hex.EncodeToString(sum[:6])
+}
+
+// view is a view at a level.
+func view(p config.Privacy) View { return View{Privacy: p, Names: fixed{}} }
+
 // cases are messages whose lines differ in kind.
 func cases() map[string]*filter.Outcome {
 	hostile := outcome()
@@ -80,7 +99,16 @@ func cases() map[string]*filter.Outcome {
 	for i := range 30 {
 		many.Envelope.RcptTo = append(many.Envelope.RcptTo, "u@"+strings.Repeat("x", i+1)+".example")
 	}
+	files := outcome()
+	files.Envelope.AuthUser = "erika@example.com"
+	for i, state := range []scan.State{scan.Inspected, scan.Bad, scan.Bad, scan.Encrypted, scan.Uninspectable, scan.Encrypted, "", scan.Encrypted} {
+		files.Report.Objects = append(files.Report.Objects, scan.Object{State: state, Class: scan.ClassArchive, Name: "offer for erika.zip",
+			SHA256: strings.Repeat(strconv.Itoa(i), 64)})
+	}
+	files.Report.Objects = append(files.Report.Objects, files.Report.Objects[1], scan.Object{State: scan.Bad})
+	files.Report.Virus = scan.Virus{State: scan.VirusFound, Names: []string{"Eicar-Signature"}}
 	return map[string]*filter.Outcome{
+		"files":    files,
 		"ordinary": outcome(), "hostile": hostile, "failed": failed, "skipped": skipped, "many recipients": many,
 		"aborted": {Envelope: outcome().Envelope, Aborted: true}, "empty": {},
 	}
@@ -89,7 +117,7 @@ func cases() map[string]*filter.Outcome {
 // The exact lines at every privacy level, in both formats.
 func TestLines(t *testing.T) {
 	var got strings.Builder
-	for _, name := range []string{"ordinary", "hostile", "failed", "skipped", "many recipients", "aborted", "empty"} {
+	for _, name := range []string{"ordinary", "hostile", "failed", "skipped", "many recipients", "aborted", "empty", "files"} {
 		for _, privacy := range []config.Privacy{config.PrivacyFull, config.PrivacyDomainOnly, config.PrivacyMinimal} {
 			for _, format := range []config.Format{config.Logfmt, config.JSON} {
 				var line bytes.Buffer
@@ -98,7 +126,7 @@ func TestLines(t *testing.T) {
 				if name == "failed" {
 					err = errors.New("milter: write tcp 192.0.2.1:8894: broken pipe")
 				}
-				Write(l, privacy, cases()[name], err)
+				Write(l, view(privacy), cases()[name], err)
 				if n := strings.Count(line.String(), "\n"); n != 1 || strings.ContainsAny(line.String(), "\x1b\r") {
 					t.Errorf("%s: %d lines, or control characters: %q", name, n, &line)
 				}
@@ -128,7 +156,7 @@ func TestPrivacy(t *testing.T) {
 	for name, o := range cases() {
 		for _, privacy := range []config.Privacy{"", config.PrivacyDomainOnly, config.PrivacyMinimal} {
 			var line bytes.Buffer
-			Write(New(&line, Options{Level: config.LevelDebug}), privacy, o, errors.New("to erika@example.com at 192.0.2.77"))
+			Write(New(&line, Options{Level: config.LevelDebug}), view(privacy), o, errors.New("to erika@example.com at 192.0.2.77"))
 			for _, secret := range []string{"erika", "max@", "bounce", "news@", "192.0.2.77", "2001:db8:1:2", "mail.example.net", "quoted local"} {
 				if strings.Contains(line.String(), secret) {
 					t.Errorf("%s at %q: %q is in %s", name, privacy, secret, &line)
@@ -146,7 +174,7 @@ func TestFaults(t *testing.T) {
 	o := outcome()
 	o.Results.Faults = []verify.Fault{{Check: "spf", Cause: "bad \"erika@example.com\"", Stack: "goroutine 1\n\tspf.go:1"}}
 	var out bytes.Buffer
-	Write(New(&out, Options{NoTime: true}), config.PrivacyDomainOnly, o, nil)
+	Write(New(&out, Options{NoTime: true}), view(config.PrivacyDomainOnly), o, nil)
 	const want = `4XYZ1k2Qz: level=error msg="a check panicked; this is a bug" check=spf cause="bad *" stack="goroutine 1\n\tspf.go:1"` + "\n"
 	if lines := strings.SplitAfter(out.String(), "\n"); len(lines) != 3 || lines[1] != want {
 		t.Errorf("got %s", &out)
@@ -158,7 +186,7 @@ func TestDisputed(t *testing.T) {
 	o := outcome()
 	o.Results.SMIME = smime.Verification{State: smime.Unsupported, Reason: "they differ about \"CN=erika\"", Flags: []string{"preamble", smime.FlagDisputed}}
 	var out bytes.Buffer
-	Write(New(&out, Options{NoTime: true}), config.PrivacyDomainOnly, o, nil)
+	Write(New(&out, Options{NoTime: true}), view(config.PrivacyDomainOnly), o, nil)
 	const want = `4XYZ1k2Qz: level=warn msg="two implementations do not agree about an S/MIME signature" reason="they differ about *"` + "\n"
 	if lines := strings.SplitAfter(out.String(), "\n"); len(lines) != 3 || lines[1] != want {
 		t.Errorf("got %s", &out)
@@ -213,7 +241,7 @@ func FuzzLine(f *testing.F) {
 		o.Envelope.QueueID, o.Envelope.Helo, o.Envelope.MailFrom, o.Envelope.RcptTo, o.Failure = id, helo, from, []string{rcpt}, failure
 		for _, p := range []config.Privacy{config.PrivacyFull, config.PrivacyDomainOnly, config.PrivacyMinimal} {
 			var line bytes.Buffer
-			Write(New(&line, Options{NoTime: true}), p, o, nil)
+			Write(New(&line, Options{NoTime: true}), view(p), o, nil)
 			text := strings.TrimSuffix(line.String(), "\n")
 			for _, r := range text {
 				if r < ' ' || r > '~' {
@@ -233,7 +261,7 @@ func BenchmarkWrite(b *testing.B) {
 			l, o := New(io.Discard, Options{Format: format}), outcome()
 			b.ReportAllocs()
 			for b.Loop() {
-				Write(l, config.PrivacyDomainOnly, o, nil)
+				Write(l, view(config.PrivacyDomainOnly), o, nil)
 			}
 		})
 	}

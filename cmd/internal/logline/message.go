@@ -12,6 +12,7 @@ import (
 	"assay/cmd/internal/config"
 	"assay/milter/filter"
 	"assay/rules"
+	"assay/scan"
 	"assay/verify"
 	"assay/verify/authres"
 	"assay/verify/dkim"
@@ -20,13 +21,28 @@ import (
 	"assay/verify/spf"
 )
 
-// maxListed bounds the members of a list in a line.
-const maxListed = 10
+// maxListed bounds the members of a list in a line, and maxHashes those of a list of hashes.
+const (
+	maxListed = 10
+	maxHashes = 3
+)
+
+// A Namer gives persons names that do not tell who they are. It is called for each line, concurrently. *pseudonym.Namer is
+// one.
+type Namer interface {
+	Of(address string) string
+}
+
+// A View is how much of a message its line shows.
+type View struct {
+	Privacy config.Privacy
+	Names   Namer // of persons at the level domain_only; nil for none
+}
 
 // Write logs the line of one message. It is a warning when the message could not be handled, and a debug line when it
 // was aborted before there was anything to say about it. A check that panicked has an error line of its own, and a signature
 // about which two implementations do not agree a warning: one of them has a flaw, or somebody tries to find one.
-func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
+func Write(l *slog.Logger, v View, o *filter.Outcome, err error) {
 	level := slog.LevelInfo
 	switch {
 	case o.Aborted:
@@ -34,15 +50,15 @@ func Write(l *slog.Logger, p config.Privacy, o *filter.Outcome, err error) {
 	case o.Failure != "" || err != nil:
 		level = slog.LevelWarn
 	}
-	l.LogAttrs(context.Background(), level, "", Attrs(p, o, err)...)
+	l.LogAttrs(context.Background(), level, "", Attrs(v, o, err)...)
 	if slices.Contains(o.Results.SMIME.Flags, smime.FlagDisputed) {
-		disputed := &line{privacy: p}
+		disputed := &line{View: v}
 		disputed.add(queueIDKey, queueID(o))
 		disputed.problem("reason", o.Results.SMIME.Reason)
 		l.LogAttrs(context.Background(), slog.LevelWarn, "two implementations do not agree about an S/MIME signature", disputed.attrs...)
 	}
 	for _, f := range o.Results.Faults {
-		fault := &line{privacy: p}
+		fault := &line{View: v}
 		fault.add(queueIDKey, queueID(o))
 		fault.add("check", f.Check)
 		fault.problem("cause", f.Cause)
@@ -56,8 +72,8 @@ func queueID(o *filter.Outcome) string { return cmp.Or(o.Envelope.QueueID, "NOQU
 
 // Attrs returns what the line of a message says, queue id first. What it holds of people and hosts is for the privacy
 // level to say.
-func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
-	l := &line{privacy: p}
+func Attrs(v View, o *filter.Outcome, err error) []slog.Attr {
+	l := &line{View: v}
 	l.add(queueIDKey, queueID(o))
 	l.envelope(&o.Envelope, o.Results)
 	if o.Aborted {
@@ -80,8 +96,8 @@ func Attrs(p config.Privacy, o *filter.Outcome, err error) []slog.Attr {
 
 // A line collects the attributes of one message.
 type line struct {
-	privacy config.Privacy
-	attrs   []slog.Attr
+	View
+	attrs []slog.Attr
 }
 
 // add adds an attribute; an empty value is left out.
@@ -94,7 +110,7 @@ func (l *line) add(key, value string) {
 // problem adds the first line of the text of an error, without addresses unless the level shows them.
 func (l *line) problem(key, text string) {
 	text, _, _ = strings.Cut(text, "\n")
-	switch l.privacy {
+	switch l.Privacy {
 	case config.PrivacyFull:
 	case config.PrivacyMinimal:
 		text = hideAddresses(text, false)
@@ -106,7 +122,7 @@ func (l *line) problem(key, text string) {
 
 // envelope says who sent the message and to whom, as far as the privacy level allows.
 func (l *line) envelope(e *message.Envelope, r verify.Results) {
-	switch l.privacy {
+	switch l.Privacy {
 	case config.PrivacyFull:
 		if e.ClientIP.IsValid() {
 			l.add("client", e.ClientIP.Unmap().String())
@@ -126,25 +142,61 @@ func (l *line) envelope(e *message.Envelope, r verify.Results) {
 
 // people adds author and recipients: addresses, domains, or nothing.
 func (l *line) people(e *message.Envelope, r verify.Results) {
-	var authors, recipients []string
-	switch l.privacy {
+	var authors, recipients, domains []string
+	for _, m := range r.Author.Mailboxes {
+		authors, domains = append(authors, m.Local+"@"+m.Domain), append(domains, m.Domain)
+	}
+	switch l.Privacy {
 	case config.PrivacyMinimal:
 		return
 	case config.PrivacyFull:
-		for _, m := range r.Author.Mailboxes {
-			authors = append(authors, m.Local+"@"+m.Domain)
-		}
 		l.add("from", list(authors))
 		l.add("rcpt", list(e.RcptTo))
 	default:
-		for _, m := range r.Author.Mailboxes {
-			authors = append(authors, m.Domain)
-		}
 		for _, rcpt := range e.RcptTo {
 			recipients = append(recipients, domainOf(rcpt))
 		}
-		l.add("from_domain", list(unique(authors)))
+		l.add("from_domain", list(unique(domains)))
+		l.add("from_pid", l.pseudonyms(authors))
 		l.add("rcpt_domains", list(unique(recipients)))
+		l.add("rcpt_pids", l.pseudonyms(e.RcptTo))
+		l.add("user_pid", l.pseudonyms([]string{e.AuthUser}))
+	}
+}
+
+// pseudonyms returns the names of persons in the log, in the order of their addresses.
+func (l *line) pseudonyms(addresses []string) string {
+	if l.Names == nil {
+		return ""
+	}
+	names := make([]string, min(len(addresses), maxListed))
+	for i := range names {
+		names[i] = l.Names.Of(addresses[i])
+	}
+	return joined(names, len(addresses))
+}
+
+// hashes adds the SHA-256 of files that were found malicious, and of those that nobody could look into. They lead to reports
+// of others about the same file, and to the other mails with it, and say nothing to those who do not have the file.
+func (l *line) hashes(objects []scan.Object) {
+	if l.Privacy == config.PrivacyMinimal {
+		return
+	}
+	var bad, unscanned []string
+	for i := range objects {
+		switch o := &objects[i]; {
+		case o.SHA256 == "" || o.State == scan.Inspected:
+		case o.State == scan.Bad:
+			bad = append(bad, o.SHA256)
+		default:
+			unscanned = append(unscanned, o.SHA256)
+		}
+	}
+	for _, h := range []struct {
+		key  string
+		sums []string
+	}{{"malware_sha256", unique(bad)}, {"unscanned_sha256", unique(unscanned)}} {
+		l.add(h.key, joined(h.sums[:min(len(h.sums), maxHashes)], len(h.sums)))
 	}
 }
 
@@ -194,6 +246,7 @@ func (l *line) decision(o *filter.Outcome, err error) {
 	l.add("unscanned", list(o.Report.Unscanned()))
 	l.add("virus", string(o.Report.Virus.State))
 	l.add("malware", list(o.Report.Virus.Names))
+	l.hashes(o.Report.Objects)
 	if n := len(o.Defects); n > 0 {
 		l.attrs = append(l.attrs, slog.Int("defects", n))
 	}
@@ -303,10 +356,16 @@ func list(words []string) string {
 	for i := range shown {
 		shown[i] = strings.ReplaceAll(shown[i], ",", "_")
 	}
-	if left := len(words) - len(shown); left > 0 {
-		shown = append(shown, "+"+strconv.Itoa(left))
+	return joined(shown, len(words))
+}
+
+// joined joins words with commas and says how many of all are not among them.
+func joined(shown []string, all int) string {
+	text := strings.Join(shown, ",")
+	if left := all - len(shown); left > 0 {
+		text += ",+" + strconv.Itoa(left)
 	}
-	return strings.Join(shown, ",")
+	return text
 }
 
 // hideAddresses takes out of a text what could name a person or a host: quoted text, the local part of everything that

@@ -10,11 +10,13 @@ import (
 )
 
 // ObserveWorker counts what became of a process that opens files. Limit is "" unless it was stopped at one.
-func (m *Metrics) ObserveWorker(change, limit string) { m.workers.WithLabelValues(change, limit).Inc() }
+func (m *Metrics) ObserveWorker(change, limit string) {
+	m.workers.WithLabelValues(workerChanges().of(change), workerLimits().of(limit)).Inc()
+}
 
 // ObserveVirus counts an answer of a virus scanner.
 func (m *Metrics) ObserveVirus(kind virus.Kind, err error, took time.Duration) {
-	result := string(kind)
+	result := virusResults().of(string(kind))
 	switch {
 	case errors.Is(err, virus.ErrTooLarge), errors.Is(err, virus.ErrRefused):
 		result = "refused"
@@ -27,16 +29,21 @@ func (m *Metrics) ObserveVirus(kind virus.Kind, err error, took time.Duration) {
 
 // VirusScanner notes whether a virus scanner answers. Names come from the configuration.
 func (m *Metrics) VirusScanner(name string, up bool) {
-	value := 0.0
-	if up {
-		value = 1
+	m.virusUp.WithLabelValues(name).Set(flag(up))
+}
+
+// VirusScanners notes which virus scanners there are, and which of them answer. One that is not configured any more has no
+// state.
+func (m *Metrics) VirusScanners(up map[string]bool) {
+	m.virusUp.Reset()
+	for name, is := range up {
+		m.VirusScanner(name, is)
 	}
-	m.virusUp.WithLabelValues(name).Set(value)
 }
 
 // observeUnscanned counts a message that holds what nobody could look into, once per class.
 func (m *Metrics) observeUnscanned(o *filter.Outcome, disposition rules.Disposition) {
 	for _, class := range o.Report.Unscanned() {
-		m.unscanned.WithLabelValues(class, disposition.String()).Inc()
+		m.unscanned.WithLabelValues(classes().of(class), disposition.String()).Inc()
 	}
 }

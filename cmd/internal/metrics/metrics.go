@@ -3,7 +3,6 @@
 package metrics
 
 import (
-	"errors"
 	"net/http"
 	"runtime"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"assay/milter"
 	"assay/milter/filter"
 	"assay/rules"
+	"assay/scan/worker"
 	"assay/verify/authres"
 	"assay/verify/dns"
 	"assay/verify/message"
@@ -26,13 +26,14 @@ import (
 // Metrics holds the collectors. It observes the filter, the milter server and the resolver, concurrently.
 type Metrics struct {
 	registry *prometheus.Registry
+	families []Family
 
 	messages    *prometheus.CounterVec
 	results     *prometheus.CounterVec
 	rules       *prometheus.CounterVec
 	trust       *prometheus.CounterVec
 	removed     prometheus.Counter
-	seconds     prometheus.Histogram
+	seconds     *prometheus.HistogramVec
 	octets      prometheus.Histogram
 	queries     *prometheus.CounterVec
 	querySecs   prometheus.Histogram
@@ -47,6 +48,13 @@ type Metrics struct {
 	ruleLoads   *prometheus.CounterVec
 	notified    *prometheus.CounterVec
 	tls         *prometheus.CounterVec
+	connections *prometheus.CounterVec
+	reports     *prometheus.CounterVec
+	quarantine  prometheus.Gauge
+	health      *prometheus.GaugeVec
+	ready       prometheus.Gauge
+	draining    prometheus.Gauge
+	free        *prometheus.GaugeVec
 	unsentPlans prometheus.Counter
 	split       prometheus.Counter
 	ruleErrors  *prometheus.CounterVec
@@ -73,10 +81,8 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.newMessageMetrics()
 	m.newServerMetrics()
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "build_info",
-		Help: "The version of the program; always 1."}, []string{"version", "goversion"})
-	m.registry.MustRegister(info)
-	info.WithLabelValues(version, runtime.Version()).Set(1)
+	m.newStateMetrics()
+	m.gaugeVec("build_info", "The version of the program; always 1.", "version", "goversion").WithLabelValues(version, runtime.Version()).Set(1)
 	m.preset()
 	return m
 }
@@ -88,22 +94,22 @@ func (m *Metrics) newMessageMetrics() {
 	m.rules = m.counters("rule_matches_total", "Rules that fired.", "rule", "mode")
 	m.ruleErrors = m.counters("rule_errors_total", "Rules that could not be evaluated.", "rule")
 	m.exempt = m.counters("exceptions_used_total", "Rules that an exception kept from firing.", "rule", "exception")
-	m.ruleInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "rules_info",
-		Help: "The rule set in force, by its SHA-256; always 1."}, []string{"sha256"})
-	m.registry.MustRegister(m.ruleInfo)
+	m.ruleInfo = m.gaugeVec("rules_info", "The rule set in force, by its SHA-256; always 1.", "sha256")
 	m.fallback = m.gauge("rules_fallback_active", "1 while the last good rule set is used because the rule files are broken.")
 	m.expiring = m.gauge("exceptions_expiring", "Exceptions that end within 30 days or have ended.")
-	m.smime = m.counters("smime_results_total", "S/MIME verdicts.", "state")
+	m.smime = m.counters("smime_results_total", "S/MIME verdicts.", "reason")
 	m.disputed = m.counter("smime_disputed_total", "Messages about whose signature two implementations did not agree; each is worth a look.")
 	m.html = m.counters("html_removed_total", "What was taken out of HTML.", "kind")
 	m.attachments = m.counter("attachments_removed_total", "Attachments that were replaced by a notice.")
 	m.kept = m.counter("edits_kept_back_total", "Parts that a rule wanted changed and that stayed, because they are signed.")
 	m.unscanned = m.counters("unscanned_total", "Messages with content that could not be looked into, by what it is and what happened to them.", "class", "disposition")
 	m.trust = m.counters("trust_total", "Messages by the trust that is shown for them.", "trust")
+	m.connections = m.counters("tls_connections_total", "SMTP connections that sent mail, by their TLS version.", "version")
 	m.tls = m.counters("tls_messages_total", "Messages by the TLS version of the last hop.", "version")
 	m.removed = m.counter("removed_fields_total", "Inbound header fields that were removed as forged.")
-	m.seconds = m.histogram("message_seconds", "Time from the end of the header to the decision.",
-		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60})
+	m.seconds = m.histograms("message_seconds", "Time that messages took: total, from the end of the header to the decision; verify and scan, "+
+		"which run side by side after the end of the message; rules.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60}, "stage")
 	m.ruleSeconds = m.histogram("rule_eval_seconds", "Time that all rules took for a message.",
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})
 	m.octets = m.histogram("message_bytes", "Size of messages.", prometheus.ExponentialBuckets(1<<10, 4, 10))
@@ -121,9 +127,7 @@ func (m *Metrics) newServerMetrics() {
 	m.workers = m.counters("workers_total", "What became of the processes that open files.", "change", "limit")
 	m.virus = m.counters("virus_scans_total", "Answers of virus scanners about contents.", "result")
 	m.virusSecs = m.histogram("virus_scan_seconds", "Time until a virus scanner answered.", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
-	m.virusUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "assay", Name: "virus_scanner_up",
-		Help: "1 while the virus scanner answers."}, []string{"scanner"})
-	m.registry.MustRegister(m.virusUp)
+	m.virusUp = m.gaugeVec("virus_scanner_up", "1 while the virus scanner answers.", "scanner")
 	m.limits = m.counters("limits_exceeded_total", "Messages that exceeded a limit.", "limit")
 	m.aborted = m.counter("aborted_total", "Messages that the client or the MTA gave up.")
 	m.split = m.counter("recipients_split_total", "Recipients that were asked to be sent separately, because another policy serves them.")
@@ -137,18 +141,54 @@ func (m *Metrics) newServerMetrics() {
 	m.gauges[milter.EventWaiting] = m.gauge("messages_waiting", "Messages that wait for their turn.")
 }
 
-// preset makes series that alerts ask for exist before the first event.
+// newStateMetrics makes the collectors about the state of the daemon.
+func (m *Metrics) newStateMetrics() {
+	m.reports = m.counters("dmarc_reports_sent_total", "DMARC aggregate reports (RFC 9990) that were sent.", "result")
+	m.quarantine = m.gauge("quarantine_messages", "Messages in the quarantine of Assay.")
+	m.health = m.gaugeVec("health", "1 while the check of the daemon's own state succeeds.", "check")
+	m.ready = m.gauge("ready", "1 while every check of the daemon's own state succeeds, which is what /readyz says.")
+	m.draining = m.gauge("draining", "1 while new messages are answered 451, by assay ctl drain or because the daemon is stopping.")
+	m.free = m.gaugeVec("disk_free_bytes", "Free space for the directories that Assay writes to, by the key of the configuration that names them.", "directory")
+}
+
+// preset makes every series exist before its first event whose labels are known, so that a rate is right from the first event
+// on, and an alert does not wait for it.
 func (m *Metrics) preset() {
-	for _, d := range []rules.Disposition{rules.Defer, rules.Deliver, rules.Junk, rules.Quarantine, rules.Reject} {
-		m.messages.WithLabelValues(d.String())
+	for counter, values := range map[*prometheus.CounterVec]words{
+		m.messages: dispositions(), m.trust: trusts(), m.tls: versions(), m.connections: versions(), m.smime: states(), m.html: htmlKinds(),
+		m.limits: limits(), m.reloads: outcomes(), m.ruleLoads: outcomes(), m.reports: outcomes(), m.notified: {"delivered", "lost"},
+		m.virus: virusResults(),
+	} {
+		for _, v := range values {
+			counter.WithLabelValues(v)
+		}
 	}
-	for _, limit := range []string{"header", "body", "time", "dns", "fields_removed"} {
-		m.limits.WithLabelValues(limit)
+	for _, v := range stages() {
+		m.seconds.WithLabelValues(v)
 	}
-	m.reloads.WithLabelValues("ok")
-	m.reloads.WithLabelValues("error")
-	m.ruleLoads.WithLabelValues("ok")
-	m.ruleLoads.WithLabelValues("error")
+	for _, c := range workerChanges() {
+		if c != string(worker.Limited) {
+			m.workers.WithLabelValues(c, "")
+		}
+	}
+	for _, l := range workerLimits()[1:] {
+		m.workers.WithLabelValues(string(worker.Limited), l)
+	}
+	m.presetPairs()
+}
+
+// presetPairs is preset for counters with two labels.
+func (m *Metrics) presetPairs() {
+	for counter, values := range map[*prometheus.CounterVec][2]words{
+		m.results: {methods(), results()}, m.unscanned: {classes(), dispositions()}, m.queries: {dnsTypes(), dnsOutcomes()},
+		m.lookups: {dnsTypes(), dnsSources()},
+	} {
+		for _, a := range values[0] {
+			for _, b := range values[1] {
+				counter.WithLabelValues(a, b)
+			}
+		}
+	}
 }
 
 // Observe implements filter.Observer.
@@ -162,12 +202,9 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 		m.unsentPlans.Inc()
 	}
 	m.messages.WithLabelValues(disposition.String()).Inc()
-	m.trust.WithLabelValues(string(o.Decision.Trust)).Inc()
+	m.trust.WithLabelValues(trusts().of(string(o.Decision.Trust))).Inc()
 	m.tls.WithLabelValues(tlsVersion(o.Envelope.TLS)).Inc()
-	m.seconds.Observe(o.Elapsed.Seconds())
-	if o.Deciding > 0 {
-		m.ruleSeconds.Observe(o.Deciding.Seconds())
-	}
+	m.observeTime(o)
 	m.octets.Observe(float64(o.Size))
 	m.perMessage.Observe(float64(len(o.Questions)))
 	m.removed.Add(float64(len(o.Removed)))
@@ -195,10 +232,23 @@ func (m *Metrics) Observe(o *filter.Outcome, err error) {
 	}
 }
 
+// observeTime notes what a message has cost. A stage that it did not reach has cost nothing.
+func (m *Metrics) observeTime(o *filter.Outcome) {
+	m.seconds.WithLabelValues("total").Observe(o.Elapsed.Seconds())
+	for stage, took := range map[string]time.Duration{"verify": o.Verifying, "scan": o.Scanning, "rules": o.Deciding} {
+		if took > 0 {
+			m.seconds.WithLabelValues(stage).Observe(took.Seconds())
+		}
+	}
+	if o.Deciding > 0 {
+		m.ruleSeconds.Observe(o.Deciding.Seconds())
+	}
+}
+
 // observeAmendment counts what was taken out of the message.
 func (m *Metrics) observeAmendment(a filter.Amendment) {
 	for _, f := range a.Taken {
-		m.html.WithLabelValues(string(f.Kind)).Add(float64(max(f.Count, 1)))
+		m.html.WithLabelValues(htmlKinds().of(string(f.Kind))).Add(float64(max(f.Count, 1)))
 	}
 	m.attachments.Add(float64(len(a.Files)))
 	m.kept.Add(float64(len(a.Kept)))
@@ -261,7 +311,7 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 	m.result("iprev", r.IPRev.Result)
 	m.result("smime", r.SMIME.Result)
 	if r.SMIME.State != "" {
-		m.smime.WithLabelValues(string(r.SMIME.State)).Inc()
+		m.smime.WithLabelValues(states().of(string(r.SMIME.State))).Inc()
 	}
 	if slices.Contains(r.SMIME.Flags, smime.FlagDisputed) {
 		m.disputed.Inc()
@@ -277,19 +327,8 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 // result counts one result; a check that was not made has none.
 func (m *Metrics) result(method string, r authres.Result) {
 	if r != "" {
-		m.results.WithLabelValues(method, string(r)).Inc()
+		m.results.WithLabelValues(method, results().of(string(r))).Inc()
 	}
-}
-
-// tlsVersion returns the TLS version as a label: one of the known ones, "none" or "other".
-func tlsVersion(t message.TLSInfo) string {
-	switch t.Version {
-	case "":
-		return "none"
-	case "TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3":
-		return t.Version
-	}
-	return "other"
 }
 
 // Count implements milter.Observer.
@@ -303,6 +342,8 @@ func (m *Metrics) Count(e milter.Event, delta int) {
 		m.limits.WithLabelValues("header").Add(float64(delta))
 	case milter.EventBodyLimit:
 		m.limits.WithLabelValues("body").Add(float64(delta))
+	case milter.EventShed:
+		m.limits.WithLabelValues("connections").Add(float64(delta))
 	case milter.EventOverBudget:
 		m.limits.WithLabelValues("time").Add(float64(delta))
 	case milter.EventAborted:
@@ -318,13 +359,13 @@ func (m *Metrics) Count(e milter.Event, delta int) {
 
 // ObserveQuery implements dns.Observer.
 func (m *Metrics) ObserveQuery(typ string, outcome dns.Outcome, took time.Duration) {
-	m.queries.WithLabelValues(typ, string(outcome)).Inc()
+	m.queries.WithLabelValues(dnsTypes().of(typ), dnsOutcomes().of(string(outcome))).Inc()
 	m.querySecs.Observe(took.Seconds())
 }
 
 // ObserveLookup implements dns.Observer.
 func (m *Metrics) ObserveLookup(typ string, source dns.Source) {
-	m.lookups.WithLabelValues(typ, string(source)).Inc()
+	m.lookups.WithLabelValues(dnsTypes().of(typ), dnsSources().of(string(source))).Inc()
 }
 
 // Reloaded counts a reload of the configuration.
@@ -336,50 +377,47 @@ func (m *Metrics) Reloaded(err error) {
 	m.reloads.WithLabelValues(result).Inc()
 }
 
-// ErrDraining is what healthy returns while the daemon is stopping.
-var ErrDraining = errors.New("draining")
-
-// Handler serves /metrics, and /healthz: 200 "ok" as long as healthy returns nil, otherwise 503 and why.
-func (m *Metrics) Handler(healthy func() error) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		status, text := http.StatusOK, "ok"
-		if err := healthy(); err != nil {
-			status, text = http.StatusServiceUnavailable, err.Error()
-		}
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(text + "\n"))
-	})
-	return mux
+// ObserveTLS counts a connection that sends mail; version is "" without TLS.
+func (m *Metrics) ObserveTLS(version string) {
+	m.connections.WithLabelValues(tlsVersion(message.TLSInfo{Version: version})).Inc()
 }
 
-// counters makes a family of counters.
-func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "assay", Name: name, Help: help}, labels)
-	m.registry.MustRegister(c)
-	return c
+// ReportSent counts a DMARC aggregate report.
+func (m *Metrics) ReportSent(err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.reports.WithLabelValues(result).Inc()
 }
 
-// counter makes a counter.
-func (m *Metrics) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "assay", Name: name, Help: help})
-	m.registry.MustRegister(c)
-	return c
+// Quarantine notes how many messages are in the quarantine.
+func (m *Metrics) Quarantine(messages int) { m.quarantine.Set(float64(messages)) }
+
+// Draining notes whether new messages are answered 451.
+func (m *Metrics) Draining(on bool) { m.draining.Set(flag(on)) }
+
+// ObserveHealth notes the state of the daemon: each check, and all of them.
+func (m *Metrics) ObserveHealth(checks map[string]bool, ready bool) {
+	m.health.Reset()
+	for name, ok := range checks {
+		m.health.WithLabelValues(name).Set(flag(ok))
+	}
+	m.ready.Set(flag(ready))
 }
 
-// gauge makes a gauge.
-func (m *Metrics) gauge(name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "assay", Name: name, Help: help})
-	m.registry.MustRegister(g)
-	return g
+// DiskFree notes the free space of a directory, which is called by the key of the configuration that names it.
+func (m *Metrics) DiskFree(key string, octets int64) {
+	m.free.WithLabelValues(key).Set(float64(octets))
 }
 
-// histogram makes a histogram.
-func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "assay", Name: name, Help: help, Buckets: buckets})
-	m.registry.MustRegister(h)
-	return h
+// flag is 1 for true.
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }
+
+// Page serves the metrics to Prometheus.
+func (m *Metrics) Page() http.Handler { return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}) }

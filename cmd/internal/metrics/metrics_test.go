@@ -26,7 +26,7 @@ import (
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	m.Handler(func() error { return nil }).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("status %d: %s", w.Code, w.Body)
 	}
@@ -89,11 +89,13 @@ func TestObserve(t *testing.T) {
 		`assay_tls_messages_total{version="TLSv1.3"} 3`,
 		`assay_tls_messages_total{version="other"} 1`,
 		`assay_removed_fields_total 12`,
-		`assay_smime_results_total{state="unsupported"} 3`,
+		`assay_smime_results_total{reason="unsupported"} 3`,
 		`assay_smime_disputed_total 3`,
 		`assay_rule_eval_seconds_count 4`,
 		`assay_panics_total 3`,
-		`assay_message_seconds_count 4`,
+		`assay_message_seconds_count{stage="total"} 4`,
+		`assay_message_seconds_count{stage="rules"} 4`,
+		`assay_message_seconds_count{stage="verify"} 0`,
 		`assay_connections 1`,
 		`assay_limits_exceeded_total{limit="header"} 1`,
 		`assay_limits_exceeded_total{limit="body"} 1`,
@@ -115,25 +117,5 @@ func TestObserve(t *testing.T) {
 	}
 	if bad := regexp.MustCompile(`(?m)^assay_\S* $`).FindString(text); bad != "" {
 		t.Errorf("odd line %q", bad)
-	}
-}
-
-func TestHealth(t *testing.T) {
-	m := New("1.2.3")
-	for _, tt := range []struct {
-		err  error
-		code int
-		body string
-	}{{nil, 200, "ok\n"}, {ErrDraining, 503, "draining\n"}} {
-		w := httptest.NewRecorder()
-		m.Handler(func() error { return tt.err }).ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-		if w.Code != tt.code || w.Body.String() != tt.body {
-			t.Errorf("got %d %q", w.Code, w.Body)
-		}
-	}
-	w := httptest.NewRecorder()
-	m.Handler(func() error { return nil }).ServeHTTP(w, httptest.NewRequest("GET", "/debug/pprof/", nil))
-	if w.Code != 404 {
-		t.Errorf("an unknown page: %d", w.Code)
 	}
 }

@@ -100,7 +100,7 @@ func (d *Daemon) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(d.program, append(args, "--config", d.config)...)
 	// Nothing of it is kept where the system's own instance keeps its state.
 	cmd.Env = append(os.Environ(), "ASSAY__RULES__STATE="+filepath.Join(d.state, "rules"), "ASSAY__VERIFY__SMIME__CACHE="+filepath.Join(d.dir, "smime"),
-		"ASSAY__LISTEN__CONTROL="+d.Control())
+		"ASSAY__LISTEN__CONTROL="+d.Control(), "ASSAY__LOG__PSEUDONYM_KEY="+filepath.Join(d.state, "pseudonym.key"))
 	return cmd
 }
 
