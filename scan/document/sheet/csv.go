@@ -44,7 +44,7 @@ func hasLink(text []byte) bool {
 		}
 		at += i
 		before, behind := text[at-1], text[at+1]
-		if (isWord(before) || before == '\'') && (isWord(behind) || behind == '\'' || !isBlank(behind) && behind != '|') {
+		if (isWord(before) || before == '\'' || isBlank(before)) && behind != '|' {
 			return true
 		}
 	}
@@ -166,6 +166,15 @@ func isStart(cell []byte) bool {
 	return len(cell) > 1 && (cell[0] == '=' || cell[0] == '+' || cell[0] == '-' || cell[0] == '@')
 }
 
+// spread returns the signs of a formula whose letters have blanks between them, which hide it from filters and not from Excel
+// (OWASP, CSV Injection).
+func spread(cell []byte) []container.Sign {
+	if bytes.IndexByte(cell, '|') < 0 || bytes.IndexByte(cell, '!') < 0 {
+		return nil
+	}
+	return ReadFormula(strings.Join(strings.Fields(string(cell)), "")).Signs
+}
+
 // cell looks at one cell. Only behind "=" it is a formula for sure; other signs begin numbers, telephone numbers and lists,
 // so that there must be more to it.
 func (c *cellReader) cell(cell []byte) {
@@ -173,6 +182,9 @@ func (c *cellReader) cell(cell []byte) {
 		return
 	}
 	f := ReadFormula(string(cell))
+	if cell[0] == '=' && len(f.Signs) == 0 {
+		f.Signs = spread(cell)
+	}
 	kept := Formula{Links: f.Links}
 	for _, s := range f.Signs {
 		if cell[0] == '=' || s.Trait == scan.DDE || len(f.Links) > 0 {

@@ -42,6 +42,8 @@ func (Reader) Read(f *container.File, _ func(container.Member) bool) container.V
 		t.readQuery(text)
 	case cells:
 		err = t.readCells(text)
+	case page:
+		err = t.readPage(text)
 	}
 	if err != nil {
 		verdict.State, verdict.Method = scan.Uninspectable, err.Error()
@@ -58,6 +60,7 @@ const (
 	cells      // cells between separators
 	sylk       // symbolic link format
 	query      // a query for Excel: IQY, OQY, DQY, RQY
+	page       // a table in HTML that Excel opens as a workbook
 )
 
 // kindOf tells what kind of table a file is.
@@ -84,6 +87,9 @@ func kindOf(f *container.File) kind {
 		return query
 	case "csv", "tsv", "tab", "dif", "prn":
 		return cells
+	}
+	if isPage(f) {
+		return page
 	}
 	return other
 }

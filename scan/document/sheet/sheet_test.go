@@ -215,3 +215,29 @@ func bench(b *testing.B, end string) {
 		read("a.csv", content)
 	}
 }
+
+// Blanks between its letters do not hide a formula, and HTML that Excel opens has some.
+func TestHiddenFormulas(t *testing.T) {
+	const page = "<html xmlns:x='urn:schemas-microsoft-com:office:excel'><table><tr><td>%s</td></tr></table></html>"
+	for _, test := range []struct {
+		name, extension, mediaType, content string
+		want                                int
+	}{
+		{"blanks", "csv", "text/plain", "a,b\n=    C    m D       |        '/        c       c  al  c.e      x       e  '   !   A\n", 1},
+		{"words with a bar", "csv", "text/plain", "a,b\n- one | two ! three\n\"= one | two\",wow!\n", 0},
+		{"a cell of HTML", "xls", "text/html", strings.Replace(page, "%s", "=cmd|'/c calc'!A0", 1), 1},
+		{"references in HTML", "html", "text/html", strings.Replace(page, "%s", "&#61;cmd&#124;'/c calc'!A0", 1), 1},
+		{"a formula in a tag", "xls", "text/html", `<table><td x:fmla="=cmd|'/c calc'!A0">1</td></table>`, 1},
+		{"a quiet table", "xls", "text/html", strings.Replace(page, "%s", "=SUM(A1:A2)", 1), 0},
+		{"an unfinished tag", "xls", "text/html", "<table><td x:fmla=", 0},
+	} {
+		f := &container.File{Content: []byte(test.content), Extension: test.extension, Type: test.mediaType,
+			Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
+		if !(Reader{}).Reads(f) {
+			t.Fatalf("%s is not read", test.name)
+		}
+		if v := (Reader{}).Read(f, nil); len(v.Signs) != test.want || v.State != scan.Inspected {
+			t.Errorf("%s: %+v", test.name, v)
+		}
+	}
+}
