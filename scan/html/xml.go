@@ -61,9 +61,7 @@ func (x *xmlInspector) run() {
 		case tokenBogus:
 			x.instruction()
 		case tokenDoctype:
-			if bytes.ContainsAny(l.token()[1:], "<[") {
-				x.c.both(kBroken, []byte("entities"))
-			}
+			x.doctype()
 		case tokenUnfinished:
 			x.c.both(kBroken, nil)
 			return
@@ -72,6 +70,44 @@ func (x *xmlInspector) run() {
 			x.c.limit("tags")
 		}
 	}
+}
+
+// doctype looks at the declarations in it: an entity can stand for elements (XML 1.0 Section 4.2). What drawing programs declare
+// stands for names.
+func (x *xmlInspector) doctype() {
+	const most = 1 << 16
+	l := &x.lexer
+	if !bytes.ContainsAny(l.token()[1:], "<[") {
+		return
+	}
+	x.c.both(kBroken, []byte("entities"))
+	subset := l.src[l.start:min(len(l.src), l.start+most)]
+	if end := bytes.Index(subset, []byte("]>")); end >= 0 {
+		subset = subset[:end]
+	}
+	for _, entity := range bytes.Split(subset, []byte("<!ENTITY"))[1:] {
+		if bytes.ContainsAny(entity, "<&%") {
+			x.c.both(kScript, []byte("entities"))
+			return
+		}
+	}
+}
+
+// animation reports whether an element sets an attribute that leads somewhere or runs something, later.
+func animation(name []byte, attrs []attr) bool {
+	switch string(name) {
+	case "set", "animate", "animatetransform", "animatemotion":
+	default:
+		return false
+	}
+	for _, a := range attrs {
+		v := bytes.ToLower(bytes.TrimSpace(decode(a.value)))
+		v = v[bytes.LastIndexByte(v, ':')+1:]
+		if string(a.name) == "attributename" && (bytes.HasPrefix(v, []byte("on")) || bytes.HasSuffix(v, []byte("href"))) {
+			return true
+		}
+	}
+	return false
 }
 
 // characters looks at the content of <style>.
@@ -109,6 +145,10 @@ func (x *xmlInspector) element() {
 		x.c.both(kBroken, name)
 	}
 	x.style = string(name) == "style"
+	if animation(name, l.attrs) {
+		x.c.both(kScript, name)
+		return
+	}
 	if !drawing(name) {
 		if fate, k := x.policy.tag(name, l.attrs); fate != keepElement {
 			if k == kNone || k >= kinds {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -217,4 +218,37 @@ func TestPageOfABook(t *testing.T) {
 			t.Errorf("%q: %v", body, r.Objects[0].Traits)
 		}
 	}
+}
+
+// Drawings and XML that run something without an element of the name script, or under a prefix.
+func TestActiveXML(t *testing.T) {
+	const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:l="http://www.w3.org/1999/xlink">%s</svg>`
+	for _, test := range []struct {
+		name, content string
+		active        bool
+	}{
+		{"a.svg", `<!DOCTYPE svg [<!ENTITY x "<script>x()</script>">]>` + fmt.Sprintf(svg, "&x;"), true},
+		{"b.svg", `<!DOCTYPE svg [<!ENTITY x "&#60;script>x()&#60;/script>">]>` + fmt.Sprintf(svg, "&x;"), true},
+		{"c.svg", `<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [<!ENTITY ns "http://ns.adobe.com/x/1.0/">]>` + fmt.Sprintf(svg, ""), false},
+		{"d.svg", fmt.Sprintf(svg, `<a><set attributeName="l:href" to="javascript:x()"/></a>`), true},
+		{"e.svg", fmt.Sprintf(svg, `<animate attributeName="fill" to="red"/>`), false},
+		{"f.xml", `<a><x:script xmlns:x="http://www.w3.org/1999/xhtml">x()</x:script></a>`, true},
+		{"h.mso", "ActiveMime" + strings.Repeat("\x00", 40) + zlibbed("hello"), true},
+	} {
+		o := attach.Identify(test.name, "", []byte(test.content))
+		o.Path = test.name
+		_, r, _ := inspected(t, Options{}, Job{Object: o, Content: []byte(test.content)})
+		if slices.ContainsFunc(r.Objects[0].Traits, scan.Trait.Active) != test.active || r.Objects[0].State != scan.Inspected {
+			t.Errorf("%s: %+v", test.name, r.Objects)
+		}
+	}
+}
+
+// zlibbed compresses.
+func zlibbed(content string) string {
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	_, _ = w.Write([]byte(content))
+	_ = w.Close()
+	return b.String()
 }

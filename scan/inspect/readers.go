@@ -24,6 +24,7 @@ func Readers() [][]container.Reader {
 	return [][]container.Reader{
 		{office.Reader{}, zip.Reader{}},
 		{ole.Reader{}},
+		{office.ActiveMime{}},
 		{pdf.Reader{}},
 		{rtf.Reader{}},
 		{sheet.Reader{}},

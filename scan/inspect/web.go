@@ -18,6 +18,12 @@ func (web) Reads(f *container.File) bool { return webType(f) != "" }
 
 // webType returns the media type under which the HTML engine reads a file, "" if a browser does not show it.
 func webType(f *container.File) string {
+	switch f.Extension {
+	case "xml", "xsl", "xslt": // a browser runs what it finds of these languages in any XML
+		if bytes.Contains(f.Content, []byte("http://www.w3.org/1999/xhtml")) || bytes.Contains(f.Content, []byte("http://www.w3.org/2000/svg")) {
+			return "application/xhtml+xml"
+		}
+	}
 	switch f.Type {
 	case "text/html", "application/xhtml+xml", "image/svg+xml", "text/calendar":
 		return f.Type
