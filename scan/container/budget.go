@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 )
 
@@ -148,16 +147,25 @@ func (b *Budget) ReadAll(r io.Reader, packed int64) ([]byte, error) {
 		}
 		switch size += int64(n); {
 		case size > limit:
-			return slices.Concat(pieces...)[:limit], b.tooLarge(size, packed)
+			return joined(pieces, size)[:limit], b.tooLarge(size, packed)
 		case b.Octets+size > b.Limits.Octets:
-			return slices.Concat(pieces...), b.exceed("octets", "more than %d octets altogether", b.Limits.Octets)
+			return joined(pieces, size), b.exceed("octets", "more than %d octets altogether", b.Limits.Octets)
 		case errors.Is(err, io.EOF):
-			return slices.Concat(pieces...), b.Spend(size)
+			return joined(pieces, size), b.Spend(size)
 		case err != nil:
 			_ = b.Spend(size)
-			return slices.Concat(pieces...), err
+			return joined(pieces, size), err
 		}
 	}
+}
+
+// joined is the content that pieces make. An empty one is a content too, and not nil.
+func joined(pieces [][]byte, size int64) []byte {
+	out := make([]byte, 0, size)
+	for _, p := range pieces {
+		out = append(out, p...)
+	}
+	return out
 }
 
 // fill reads until a piece is full, and asks the budget as it goes. Its error is r's own, io.EOF at the end.

@@ -44,6 +44,9 @@ func TestReadAll(t *testing.T) {
 			if tt.limit == "" && !errors.Is(err, tt.err) || len(got) != tt.size {
 				t.Errorf("%d octets, error %v", len(got), err)
 			}
+			if got == nil && err == nil {
+				t.Error("an empty content is nil, as if it could not be read")
+			}
 		})
 	}
 }
