@@ -19,6 +19,7 @@ type SMIME struct {
 	Section    string         `json:"section"`
 	Signed     bool           `json:"signed"`
 	Encrypted  bool           `json:"encrypted"`
+	Opening    *Opening       `json:"opened"`
 	Whole      bool           `json:"whole"`
 	Integrity  string         `json:"integrity"`
 	Trust      string         `json:"trust"`
@@ -28,6 +29,13 @@ type SMIME struct {
 	Signers    []Signer       `json:"signers"`
 	Layers     []Layer        `json:"layers"`
 	Steps      []string       `json:"steps"`
+}
+
+// An Opening is what became of the encryption of a message that was opened. What was inside is not in it.
+type Opening struct {
+	Algorithm     string `json:"algorithm"`
+	KeyAlgorithm  string `json:"key_algorithm"`
+	Authenticated bool   `json:"authenticated"`
 }
 
 // A Signer is one signer.
@@ -72,10 +80,18 @@ func NewSMIME(v smime.Verification) []SMIME {
 	}
 	return []SMIME{{
 		Result: orNone(v.Result), State: string(v.State), Reason: v.Reason, Section: v.Section, Signed: v.Signed, Encrypted: v.Encrypted,
-		Whole: v.Whole, Integrity: string(v.Integrity), Trust: string(v.Trust), Identity: string(v.Identity),
+		Opening: newOpening(v.Opening), Whole: v.Whole, Integrity: string(v.Integrity), Trust: string(v.Trust), Identity: string(v.Identity),
 		Revocation: string(v.Revocation), Flags: present(v.Flags), Signers: each(v.Signers, newSigner),
 		Layers: each(v.Layers, func(l smime.Layer) Layer { return Layer(l) }), Steps: present(v.Steps),
 	}}
+}
+
+// newOpening returns the report of what was opened, nil if nothing was.
+func newOpening(o *smime.Opening) *Opening {
+	if o == nil {
+		return nil
+	}
+	return &Opening{Algorithm: o.Algorithm, KeyAlgorithm: o.KeyAlgorithm, Authenticated: o.Authenticated}
 }
 
 // newSigner returns the report of one signer.
@@ -105,6 +121,9 @@ func (p *printer) smime(all []SMIME) {
 	}
 	for _, v := range all {
 		p.outcome("smime", string(v.Result), v.Reason, v.State)
+		if o := v.Opening; o != nil {
+			p.detail("was opened here", o.Algorithm+", key by "+o.KeyAlgorithm)
+		}
 		p.detail("text is what was signed", v.Integrity)
 		p.detail("issuer is trusted", v.Trust)
 		p.detail("signer is the author", v.Identity)
