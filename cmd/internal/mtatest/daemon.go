@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,16 +23,33 @@ type Daemon struct {
 	state   string
 	program string
 	proc    *process
+	opt     DaemonOptions
 }
 
 // DaemonOptions say where a daemon keeps its files. What is empty is kept with the daemon's own, and is gone with it.
 type DaemonOptions struct {
 	Log   string // appended to
 	State string // directory of the rule sets and of the control socket
+	// Sockets are handed over as the service manager does it, all of them by the name milter. They stay open here.
+	Sockets []*os.File
+	// Before is run by a shell in the process that becomes the daemon, with mounts of its own: what it mounts is not seen
+	// elsewhere, and its environment is that of the daemon.
+	Before string
 }
 
 // servingLine is what the daemon logs when it can be reached.
 const servingLine = "assay is serving"
+
+// BuildAssayAs builds the program into a directory with another version.
+func BuildAssayAs(dir, version string) (string, error) {
+	path := filepath.Join(dir, "assay-"+version)
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-X main.Version="+version, "-o", path, "assay/cmd/assay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make does it: the packages are compiled already
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+}
 
 // BuildAssay builds the program into a directory, with the race detector or without it. ASSAY_BINARY and
 // ASSAY_RACE_BINARY name programs that are already built.
@@ -62,7 +80,7 @@ func StartDaemonWith(program, config string, opt DaemonOptions) (*Daemon, error)
 	}
 	d := &Daemon{
 		dir: dir, config: filepath.Join(dir, "assay.yaml"), program: program,
-		log: cmp.Or(opt.Log, filepath.Join(dir, "log")), state: cmp.Or(opt.State, dir),
+		log: cmp.Or(opt.Log, filepath.Join(dir, "log")), state: cmp.Or(opt.State, dir), opt: opt,
 	}
 	if err := d.start(config); err != nil {
 		err = fmt.Errorf("mtatest: assay: %w\n%s", err, d.Log())
@@ -82,7 +100,7 @@ func (d *Daemon) start(config string) error {
 	}
 	defer func() { _ = log.Close() }()
 	before := len(d.Log())
-	cmd := d.Command("serve")
+	cmd := d.opt.surround(d.Command("serve"))
 	cmd.Stdout, cmd.Stderr = log, log
 	if d.proc, err = startProcess(cmd, d.dir); err != nil {
 		return err
@@ -93,6 +111,46 @@ func (d *Daemon) start(config string) error {
 		}
 		return nil
 	})
+}
+
+// surround returns a command that does what the options say before it becomes cmd; the number of its process stays the same.
+func (o DaemonOptions) surround(cmd *exec.Cmd) *exec.Cmd {
+	script := o.Before
+	if n := len(o.Sockets); n > 0 { // sd_listen_fds(3); the number of the process is not known before it runs
+		names := strings.TrimSuffix(strings.Repeat("milter:", n), ":")
+		script += fmt.Sprintf("\nexport LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s", n, names)
+	}
+	if script == "" {
+		return cmd
+	}
+	args := append([]string{"/bin/sh", "-ec", script + "\nexec \"$0\" \"$@\""}, cmd.Args...)
+	if o.Before != "" {
+		args = append([]string{"unshare", "--mount"}, args...)
+	}
+	around := exec.Command(args[0], args[1:]...)
+	around.Env, around.ExtraFiles = cmd.Env, o.Sockets
+	return around
+}
+
+// Inside runs a command of the system where the daemon sees its own mounts.
+func (d *Daemon) Inside(args ...string) error {
+	args = append([]string{"--mount", "--target", strconv.Itoa(d.PID())}, args...)
+	if out, err := exec.Command("nsenter", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mtatest: %v: %w: %s", args, err, out)
+	}
+	return nil
+}
+
+// Memory returns how many octets of memory the daemon occupies (VmRSS).
+func (d *Daemon) Memory() (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
+	if err != nil {
+		return 0, err
+	}
+	var kib int
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	_, err = fmt.Sscanf(rest, "%d kB", &kib)
+	return kib << 10, err
 }
 
 // Command returns a command of the program with the daemon's configuration and environment, such as "ctl", "status".
