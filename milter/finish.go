@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/emersion/go-milter"
 
@@ -245,6 +246,8 @@ func replyTo(err error) string {
 		return replyOverBudget
 	case errors.Is(err, ErrDraining):
 		return replyDraining
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return replyDiskFull
 	}
 	return replyFailed
 }

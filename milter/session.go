@@ -277,7 +277,7 @@ func (s *session) introduce() (err error) {
 // failed settles the message after an error of our own.
 func (s *session) failed(err error) response {
 	s.report(err)
-	return s.decide(err, replyFailed)
+	return s.decide(err, replyTo(err))
 }
 
 // release lets a server that drains go on without a message that was refused before its end: the MTA says nothing more

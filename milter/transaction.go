@@ -48,6 +48,7 @@ const (
 	replyBodyReject        = "552 5.3.4 Message is too large to be checked"
 	replyOverBudget        = "451 4.7.1 Message could not be checked in time, please try again later"
 	replyDraining          = "451 4.3.2 Mail filter is restarting, please try again later"
+	replyDiskFull          = "452 4.3.1 Mail filter is short of disk space, please try again later"
 	replyProtocol          = "451 4.3.0 Mail filter received commands out of order, please try again later"
 )
 

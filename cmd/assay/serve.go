@@ -260,8 +260,8 @@ func (d *daemon) run(ctx context.Context) error {
 	log.SetOutput(milter.LogWriter(d.log))
 	defer log.SetOutput(os.Stderr)
 
-	if err := message.CheckSpool(messageLimits(d.started)); err != nil {
-		return fmt.Errorf("messages above limits.memory could not be kept (see TMPDIR): %w", err)
+	if err := d.checkSpool(); err != nil {
+		return err
 	}
 	listeners, err := d.listen(ctx)
 	if err != nil {
@@ -290,6 +290,20 @@ func (d *daemon) run(ctx context.Context) error {
 	ended := d.current.Load().close(nil)
 	d.log.Info("assay has stopped", "complete", err == nil)
 	return errors.Join(err, web.Close(), ended)
+}
+
+// checkSpool makes sure that large messages can be kept while they arrive. A disk that is full at the moment is no reason not
+// to start: small messages are none the worse for it, and large ones are deferred until there is room.
+func (d *daemon) checkSpool() error {
+	err := message.CheckSpool(messageLimits(d.started))
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		d.log.Error("there is no room for messages above limits.memory, they are deferred", "directory", os.TempDir(), "reason", err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("messages above limits.memory could not be kept (see TMPDIR): %w", err)
+	}
+	return nil
 }
 
 // newServer returns the milter server.
@@ -395,6 +409,9 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 	if err != nil {
 		_ = g.release(last)
 		return result, err
+	}
+	for _, w := range result.Warnings {
+		d.log.Warn("rules warning", "warning", w)
 	}
 	for _, w := range loaded.Warnings {
 		d.log.Warn("configuration warning", "file", w.File, "line", w.Line, "warning", w.Message)
