@@ -12,6 +12,7 @@ const (
 	keptEncrypted       = "the part is encrypted"
 	keptUnauthenticated = "opened, but it may have been changed on the way: only what is authenticated is delivered opened"
 	keptOtherHeader     = "opened, but it has a header of its own that would be lost"
+	keptNotSevenBit     = "opened, but it has lines or octets that mail servers may change on the way"
 	keptUnread          = "opened, but too large or too complex to be delivered so"
 )
 
@@ -41,6 +42,8 @@ func (f *Filter) deliverOpened(o *Outcome, m *message.Message) error {
 	switch {
 	case errors.Is(err, message.ErrOtherHeader):
 		return keep(keptOtherHeader)
+	case errors.Is(err, message.ErrNotSevenBit):
+		return keep(keptNotSevenBit)
 	case err != nil:
 		return keep(keptUnread)
 	}

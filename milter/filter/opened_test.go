@@ -193,6 +193,7 @@ func TestOpenedDelivery(t *testing.T) {
 		{"not signed, GCM", text, "aes-128-gcm", false, "", smime.Encrypted, "opened=authenticated;"},
 		{"not signed, CBC", text, "aes-256-cbc", true, keptUnauthenticated, smime.Encrypted, "opened=unauthenticated;"},
 		{"a subject inside", protected, "aes-256-gcm", true, keptOtherHeader, smime.Encrypted, "opened=authenticated;"},
+		{"8bit", "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n", "aes-256-gcm", true, keptNotSevenBit, smime.Encrypted, "opened=authenticated;"},
 		{"active content", p.signed(page), "aes-256-gcm", true, keptEncrypted, smime.Verified, "opened=authenticated;"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

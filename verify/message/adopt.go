@@ -8,13 +8,19 @@ import (
 	"strings"
 )
 
-// ErrOtherHeader means that an entity has header fields of its own that a message shows in another way.
-var ErrOtherHeader = errors.New("it has a header of its own, which differs")
+// Why an entity cannot take the place of a content.
+var (
+	// ErrOtherHeader: it has header fields of its own that the message shows in another way, or has some of them twice.
+	ErrOtherHeader = errors.New("it has a header of its own, which differs")
+	// ErrNotSevenBit: it has long lines or octets that mail servers may change on the way.
+	ErrNotSevenBit = errors.New("it has lines or octets that mail servers change")
+)
 
 // Adopt returns m with the content of another entity in the place of its own, such as what was encrypted in it: the fields of
 // MIME (RFC 2045 Section 9) become those of e, and the body becomes that of e, octet for octet. All other fields of m stay.
-// Those of e are lost, so that an e that names another author, subject or recipient (RFC 9788) is ErrOtherHeader. The result is
-// valid while both messages are.
+// Those of e are lost, so that an e that names another author, subject or recipient (RFC 9788) is ErrOtherHeader. The body of
+// e has to be 7bit (RFC 2045 Section 2.7), for nobody has asked the next host for more. The result is valid while both messages
+// are.
 func (m *Message) Adopt(e *Message) (*Rewritten, error) {
 	if m.exceeded != nil || e.exceeded != nil {
 		return nil, ErrIncomplete
@@ -27,6 +33,9 @@ func (m *Message) Adopt(e *Message) (*Rewritten, error) {
 	body, err := io.ReadAll(e.Body())
 	if err != nil {
 		return nil, err
+	}
+	if shape := examine(body); !shape.fits || shape.high > 0 {
+		return nil, ErrNotSevenBit
 	}
 	r := &Rewritten{original: m, root: true}
 	if r.Changes, err = adoptedFields(m.Header, e.Header); err != nil {

@@ -41,6 +41,9 @@ func TestAdopt(t *testing.T) {
 	}{
 		{"another subject", "Subject: real\r\nContent-Type: text/plain\r\n\r\n", ErrOtherHeader},
 		{"another author", "From: c@d.example\r\nContent-Type: text/plain\r\n\r\n", ErrOtherHeader},
+		{"8bit", "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa4\r\n", ErrNotSevenBit},
+		{"a long line", "Content-Type: text/plain\r\n\r\n" + strings.Repeat("x", 1200) + "\r\n", ErrNotSevenBit},
+		{"NUL", "Content-Type: text/plain\r\n\r\n\x00\r\n", ErrNotSevenBit},
 		{"two types", "Content-Type: text/plain\r\nContent-type: text/html\r\n\r\n", ErrOtherHeader},
 	} {
 		if r, err := readBytes(t, []byte(outer), Limits{}).Adopt(readBytes(t, []byte(test.inner), Limits{})); r != nil || !errors.Is(err, test.want) {
