@@ -1,12 +1,6 @@
 package config
 
-import (
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
-)
+import "time"
 
 // Log configures the log.
 type Log struct {
@@ -70,7 +64,7 @@ func logRows() []*key {
 		newKey("log.pseudonym_key", optional(directory()), "/var/lib/assay/pseudonym.key", func(c *Config) *string { return &c.Log.PseudonymKey },
 			"File with the key of the pseudonyms, which is made when it is missing. Removing it makes all lines so far anonymous. Empty keeps "+
 				"a key in memory, until the next restart."),
-		newKey("log.pseudonym_rotation", days(time.Hour, 3660*24*time.Hour), 30*24*time.Hour,
+		newKey("log.pseudonym_rotation", period(time.Hour, 3650*24*time.Hour), 30*24*time.Hour,
 			func(c *Config) *time.Duration { return &c.Log.PseudonymRotation },
 			"Age at which the key is replaced and the old one destroyed. Lines from before cannot be linked to persons, nor to later lines, "+
 				"any more."),
@@ -84,41 +78,6 @@ func healthRows() []*key {
 		newKey("health.min_free", size(0, 1<<40), 64<<20, func(c *Config) *int64 { return &c.Health.MinFree },
 			"Free space on the file systems of the directories that Assay writes to, below which it is not ready."),
 	}
-}
-
-// days reads a span of time that may be written in days, from lowest to highest: 30d, 36h.
-func days(lowest, highest time.Duration) scalar[time.Duration] {
-	s := duration(lowest, highest)
-	parse := s.parse
-	s.format = func(d time.Duration) any { return showDays(d) }
-	s.described = described("string", "pattern", `^[0-9]+d$|^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
-	s.parse = func(text string) (time.Duration, error) {
-		if digits, found := strings.CutSuffix(text, "d"); found && isDigits(digits) {
-			n, err := strconv.Atoi(digits)
-			if err != nil || n > 1_000_000/24 {
-				return 0, fmt.Errorf("is out of range: %s to %s", showDays(lowest), showDays(highest))
-			}
-			text = strconv.Itoa(24*n) + "h"
-		}
-		d, err := parse(text)
-		if err == nil && d%time.Second != 0 || err != nil && !strings.HasPrefix(err.Error(), "is out of range") {
-			return 0, errors.New("is not a span of time such as 30d or 36h")
-		}
-		if err != nil {
-			return 0, fmt.Errorf("is out of range: %s to %s", showDays(lowest), showDays(highest))
-		}
-		return d, nil
-	}
-	return s
-}
-
-// showDays writes a span of time in days if it is a number of them.
-func showDays(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d > 0 && d%day == 0 {
-		return strconv.FormatInt(int64(d/day), 10) + "d"
-	}
-	return showDuration(d)
 }
 
 // Value returns the effective value of a key as it is written in the file, "" if there is no such key.

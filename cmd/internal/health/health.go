@@ -118,7 +118,7 @@ func (m *Monitor) round(ctx context.Context) {
 	var changed []Result
 	for i, r := range report.Checks {
 		report.Ready = report.Ready && r.OK
-		if r.OK != before[i].OK || before[i].Checked.IsZero() && !r.OK {
+		if first := before[i].Checked.IsZero(); first && !r.OK || !first && r.OK != before[i].OK {
 			changed = append(changed, r)
 		}
 	}
