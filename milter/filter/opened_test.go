@@ -233,7 +233,9 @@ func TestOpenedAttachments(t *testing.T) {
 	p := newPostOffice(t)
 	mail := p.sealed("Content-Type: application/octet-stream; name=a.exe\r\nContent-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA//8AALgAAAA=\r\n", "aes-256-gcm")
 	_, o := p.deliver(p.filter(true, nil), mail)
-	if !slices.ContainsFunc(o.Report.Objects, func(o scan.Object) bool { return o.Path == "1/1" && o.Name == "a.exe" && slices.Contains(o.Traits, scan.Executable) }) {
+	if !slices.ContainsFunc(o.Report.Objects, func(o scan.Object) bool {
+		return o.Path == "1/1" && o.Name == "a.exe" && slices.Contains(o.Traits, scan.Executable)
+	}) {
 		t.Errorf("%+v", o.Report.Objects)
 	}
 	for _, m := range o.Decision.Rules {
