@@ -55,7 +55,7 @@ func (s *Store) log(lines ...Audit) (err error) {
 	}
 	text := missingEnd(f)
 	for _, line := range lines {
-		line.Time = s.opt.Now().UTC()
+		line.Time, line.To = s.opt.Now().UTC(), cleanAll(line.To) // JSON has no octets beside UTF-8
 		one, err := json.Marshal(line)
 		if err != nil {
 			return err

@@ -32,14 +32,15 @@ func (s *Store) path(id string) string {
 
 // prepare makes the directories, which nobody else may enter.
 func (s *Store) prepare() error {
-	if s.opt.Create {
-		if err := os.MkdirAll(s.opt.Dir, 0o700); err != nil {
-			return err
-		}
-	}
 	info, err := os.Stat(s.opt.Dir)
+	if errors.Is(err, fs.ErrNotExist) && s.opt.Create {
+		info, err = s.makeTop()
+	}
 	if err != nil {
 		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", s.opt.Dir)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		s.uid, s.gid = int(stat.Uid), int(stat.Gid)
@@ -50,6 +51,23 @@ func (s *Store) prepare() error {
 		}
 	}
 	return nil
+}
+
+// makeTop makes the directory itself. If root makes it, it belongs to whom the one above belongs to: the daemon.
+func (s *Store) makeTop() (os.FileInfo, error) {
+	if err := os.MkdirAll(s.opt.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	above, err := os.Stat(filepath.Dir(s.opt.Dir))
+	if err != nil {
+		return nil, err
+	}
+	if stat, ok := above.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+		if err := os.Chown(s.opt.Dir, int(stat.Uid), int(stat.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	return os.Stat(s.opt.Dir)
 }
 
 // makeDir makes a directory of the quarantine durably.

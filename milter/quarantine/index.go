@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,14 +126,17 @@ func clean(s string) string {
 	return s
 }
 
-// join makes one text of a list.
-func join(all []string) string {
+// cleanAll returns every text of a list as the index holds it.
+func cleanAll(all []string) []string {
 	cleaned := make([]string, len(all))
 	for i, one := range all {
 		cleaned[i] = clean(one)
 	}
-	return strings.Join(cleaned, separator)
+	return cleaned
 }
+
+// join makes one text of a list.
+func join(all []string) string { return strings.Join(cleanAll(all), separator) }
 
 // split undoes join.
 func split(text string) []string {
@@ -314,4 +318,21 @@ func (s *Store) FindOriginal(ctx context.Context, prefix string) (*Entry, error)
 		return nil, err
 	}
 	return found[0], nil
+}
+
+// Matches reports whether an entry that is not in an index is selected.
+func (q Query) Matches(e *Entry) bool {
+	domain := func(pattern, address string) bool {
+		pattern, address = strings.ToLower(pattern), strings.ToLower(address)
+		if !strings.Contains(pattern, "@") {
+			pattern = "@" + pattern
+		}
+		return address == pattern || strings.HasPrefix(pattern, "@") && strings.HasSuffix(address, pattern)
+	}
+	text := strings.ToLower(strings.Join(append([]string{e.Subject, e.Reason, e.Author, e.MailFrom, e.ID, e.MessageID, e.Client, e.ClientName}, e.RcptTo...), "\n"))
+	return (q.State == "" || q.State == e.State) && (q.Class == "" || q.Class == e.Class) &&
+		(q.Since.IsZero() || !e.Received.Before(q.Since)) && (q.Until.IsZero() || e.Received.Before(q.Until)) &&
+		(q.From == "" || domain(q.From, e.Author) || domain(q.From, e.MailFrom)) &&
+		(q.To == "" || slices.ContainsFunc(e.RcptTo, func(r string) bool { return domain(q.To, r) })) &&
+		(q.Rule == "" || slices.Contains(e.Rules, q.Rule)) && strings.Contains(text, strings.ToLower(q.Text))
 }
