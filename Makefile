@@ -1,6 +1,8 @@
 # make demo    real mails through a private Postfix with Assay beside it, and what the recipient finds
 # make test    every check and every test, with real Postfix and Sendmail
 # make html    hours of HTML in Chromium: all vectors, generated documents, pictures of newsletters before and after
+# make packages  deb and rpm for amd64 and arm64 in dist/packages, the same octets whenever they are built
+# make image     a container image in dist/image, without a container engine
 #
 # Both install what they need on Debian 12 (packaging/test/deps.sh). What they build is in dist/.
 
@@ -20,12 +22,18 @@ MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 REPORT := $(GO) run ./cmd/internal/testreport
 ABSENT := $(if $(MTAS),ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT,.)
 
-.PHONY: all build demo test lint fast race e2e html deps root clean
+.PHONY: all build packages image demo test lint fast race e2e html deps root clean
 
 all: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o dist/assay ./cmd/assay
+
+packages:
+	packaging/build.sh dist/packages
+
+image:
+	packaging/image.sh dist/image
 
 demo: root
 	@packaging/test/deps.sh demo

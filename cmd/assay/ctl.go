@@ -18,7 +18,7 @@ import (
 
 // ctl returns the commands for the running daemon.
 func (a *app) ctl() *cobra.Command {
-	return group("ctl", "Speak to the running daemon", "", a.ctlReload(), a.ctlStatus(), a.ctlHealth(), a.ctlDrain(), a.ctlPseudonym())
+	return group("ctl", "Speak to the running daemon", "", a.ctlReload(), a.ctlStatus(), a.ctlHealth(), a.ctlDrain(), a.ctlPseudonym(), a.ctlMessage())
 }
 
 // ctlReload returns "ctl reload".

@@ -217,6 +217,7 @@ func (d *daemon) serveControl(ctx context.Context) <-chan struct{} {
 		"reload":    {Run: d.controlReload, Changes: true},
 		"rollback":  {Run: d.controlRollback, Changes: true},
 		"status":    {Run: d.controlStatus},
+		"message":   {Run: d.controlMessage},
 		"health":    {Run: d.controlHealth},
 		"drain":     {Run: d.controlDrain, Changes: true},
 		"pseudonym": {Run: d.controlPseudonym, Changes: true}, // to know a name is to know whom the log is about

@@ -68,6 +68,7 @@ type daemon struct {
 	log     *slog.Logger
 	notify  notifier
 	metrics *metrics.Metrics
+	recent  recent
 	started *config.Config // what listeners and the server were made of
 	current atomic.Pointer[generation]
 	rules   *ruleset.Manager
@@ -234,6 +235,7 @@ type observer struct {
 // Observe implements filter.Observer.
 func (o observer) Observe(out *filter.Outcome, err error) {
 	o.daemon.metrics.Observe(out, err)
+	o.daemon.recent.add(out, err)
 	logline.Write(o.daemon.log, o.generation.view(), out, err)
 	if err == nil {
 		o.generation.announce(out)
