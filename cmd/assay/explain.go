@@ -265,7 +265,7 @@ func (st *stage) judge(ctx context.Context, m *message.Message) (*filter.Outcome
 	if err != nil {
 		return nil, err
 	}
-	opt.Rules = st.rules
+	opt.Rules, opt.Quarantine = st.rules, quarantineOf(st.config, rehearsal{})
 	caps := plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true, AddRecipients: true,
 		DeleteRecipients: true}
 	return filter.New(opt).Explain(ctx, m, caps), nil

@@ -52,7 +52,7 @@ var enforceDMARC embed.FS
 // ruleOptions returns what rules may refer to.
 func ruleOptions(c *config.Config, now time.Time) rules.Options {
 	return rules.Options{
-		OrgDomains: c.Identity.Domains, HeaderPrefix: c.Headers.Prefix, Channels: channels(c), ReadList: ruleset.ReadFile,
+		OrgDomains: c.Identity.Domains, HeaderPrefix: c.Headers.Prefix, Channels: channels(c), Release: c.Quarantine.ReleaseClass, ReadList: ruleset.ReadFile,
 		Now: now, Deadline: c.Rules.Time,
 	}
 }
