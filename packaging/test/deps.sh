@@ -3,13 +3,14 @@
 #
 #   deps.sh demo    Postfix, dkimpy, which signs the mails of honest senders, and ClamAV's daemon
 #   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, ClamAV's
-#                   daemon, Chromium, which shows what HTML does, and Pigeonhole, which files mail by Sieve scripts
+#                   daemon, Chromium, which shows what HTML does, and what recipients use: Dovecot with Pigeonhole, PHP
+#                   and Roundcube
 #
 # Postfix and Dovecot are installed as packages, because their programs know their directories. Their own services are neither
 # configured nor started by this script, and the private instances of the tests do not touch them. Sendmail cannot be installed
-# beside it, so its packages are unpacked below dist/test/sendmail. So are those of ClamAV, below dist/test/clamav: installed,
+# beside Postfix, so its packages are unpacked below dist/test/sendmail. So are those of ClamAV, below dist/test/clamav: installed,
 # they would bring freshclam, which loads signatures from the network, services that start with the machine, and a profile of
-# AppArmor that keeps clamd from the files of tests.
+# AppArmor that keeps clamd from the files of tests. And so is Roundcube, below dist/test/roundcube, which would bring Apache.
 set -eu
 
 what=${1:-test}
@@ -17,6 +18,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=$root/dist/test
 sendmail=$cache/sendmail
 clamav=$cache/clamav
+roundcube=$cache/roundcube
 
 say() { printf '%s\n' "deps: $*" >&2; }
 die() {
@@ -123,6 +125,26 @@ unpack_clamav() {
     fi
 }
 
+# unpack_roundcube unpacks Roundcube below the build directory, with the libraries in PHP and JavaScript that it uses.
+unpack_roundcube() {
+    if [ -e "$roundcube/usr/share/roundcube/index.php" ] && [ -e "$roundcube/usr/share/php/GuzzleHttp/autoload.php" ]; then
+        return 0
+    fi
+    update
+    say "unpacking Roundcube into dist/test/roundcube"
+    rm -rf "$roundcube" "$cache/deb"
+    mkdir -p "$roundcube" "$cache/deb"
+    (cd "$cache/deb" && apt-get -q download roundcube-core php-pear php-auth-sasl php-mail-mime php-net-socket php-net-smtp \
+        php-net-sieve php-masterminds-html5 php-guzzlehttp-guzzle php-guzzlehttp-promises php-guzzlehttp-psr7 php-getallheaders \
+        php-psr-http-client php-psr-http-factory php-psr-http-message php-symfony-deprecation-contracts \
+        libjs-jquery libjs-jquery-ui libjs-jquery-minicolors libjs-bootstrap4 libjs-jstimezonedetect libjs-codemirror >&2) ||
+        die "cannot download Roundcube's packages"
+    for deb in "$cache"/deb/*.deb; do
+        dpkg -x "$deb" "$roundcube"
+    done
+    rm -rf "$cache/deb"
+}
+
 command -v apt-get >/dev/null 2>&1 || {
     say "this is not Debian: install Postfix, m4, gcc, python3-dkim and libmail-dkim-perl in your own way"
     say "and unpack Sendmail below $sendmail (or set ASSAY_SENDMAIL), and install ClamAV's clamd (or set ASSAY_CLAMD);"
@@ -136,9 +158,10 @@ demo)
     ;;
 test)
     install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core \
-        dovecot-sieve
+        dovecot-sieve dovecot-imapd php-cli php-intl php-mbstring php-xml php-sqlite3
     unpack_sendmail
     unpack_clamav
+    unpack_roundcube
     ;;
 *)
     die "usage: deps.sh demo|test"

@@ -3,13 +3,16 @@ package clienttest
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"assay/cmd/internal/mtatest"
 )
@@ -106,3 +109,78 @@ func (h *host) owner() *syscall.SysProcAttr {
 }
 
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// serve starts Dovecot, which serves the mailbox to everybody who knows the password "secret".
+func (h *host) serve(t *testing.T) {
+	t.Helper()
+	requireProgram(t, "dovecot")
+	if _, err := os.Stat("/usr/lib/dovecot/imap"); err != nil {
+		t.Skip("NOT RUN: Dovecot's IMAP server is not installed, run packaging/test/deps.sh")
+	}
+	c := exec.Command("dovecot", "-F", "-c", h.path("dovecot.conf"))
+	c.SysProcAttr, c.Dir = h.owner(), h.dir
+	start(t, c)
+	poll(t, "Dovecot", func() (string, error) {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", h.imap))
+		if err != nil {
+			return "", err
+		}
+		return "", conn.Close()
+	})
+}
+
+// store puts a message into the Inbox with a number, which becomes its UID.
+func (h *host) store(t *testing.T, n int, text []byte) {
+	t.Helper()
+	for _, dir := range []string{"mail", "mail/new", "mail/cur", "mail/tmp"} {
+		if err := os.Mkdir(h.path(dir), 0o755); err == nil {
+			must(t, os.Chown(h.path(dir), h.uid, h.gid))
+		}
+	}
+	h.write(t, fmt.Sprintf("mail/new/%d.M%d.client", 1700000000+n, n), text)
+}
+
+// guardScript waits until the program that started it is gone, or closes the pipe on purpose. Then it kills a process group.
+const guardScript = `
+trap '' HUP INT TERM
+read -r _
+kill -KILL "-$1" 2>/dev/null
+`
+
+// start runs a program to the end of the test in a process group of its own, which a guard kills even if the test is killed.
+func start(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
+	must(t, c.Start())
+	guard := exec.Command("/bin/sh", "-c", guardScript, "guard", strconv.Itoa(c.Process.Pid))
+	guard.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	pipe, err := guard.StdinPipe()
+	if err == nil {
+		err = guard.Start()
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+		if pipe != nil {
+			_ = pipe.Close()
+			_ = guard.Wait()
+		}
+		_ = c.Wait() // killed: its status says nothing
+	})
+	must(t, err)
+}
+
+// poll waits until something answers, for at most a minute.
+func poll(t *testing.T, what string, ask func() (string, error)) string {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		answer, err := ask()
+		if err == nil {
+			return answer
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not answer: %v", what, err)
+		}
+	}
+}
