@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"slices"
 
 	"assay/verify/message"
 	"assay/verify/smime"
@@ -11,6 +12,7 @@ import (
 const (
 	keptEncrypted       = "the part is encrypted"
 	keptUnauthenticated = "opened, but it may have been changed on the way: only what is authenticated is delivered opened"
+	keptOtherRecipient  = "opened, but it is not encrypted for every recipient of the message"
 	keptOtherHeader     = "opened, but it has a header of its own that would be lost"
 	keptNotSevenBit     = "opened, but it has lines or octets that mail servers may change on the way"
 	keptUnread          = "opened, but too large or too complex to be delivered so"
@@ -21,7 +23,8 @@ var errEncrypted = errors.New("it is encrypted")
 
 // deliverOpened puts what was inside of an encrypted message in the place of the encryption, if the administrator wants it so. A
 // signature inside stays what it is. What was not authenticated is never delivered opened: the mail program would show it like
-// any other mail, and whoever had altered the encrypted text would have got it opened.
+// any other mail, and whoever had altered the encrypted text would have got it opened. Nor is what was encrypted for one person
+// delivered opened to another: else everybody with a mailbox here could have the mail of others opened that he has got hold of.
 func (f *Filter) deliverOpened(o *Outcome, m *message.Message) error {
 	a, opening := &o.Amendment, o.Results.SMIME.Opening
 	if !f.opt.Opened || opening == nil || len(a.Kept) > 0 { // what should have been taken out must not be more in sight than before
@@ -31,8 +34,11 @@ func (f *Filter) deliverOpened(o *Outcome, m *message.Message) error {
 		a.Kept = append(a.Kept, Kept{m.Root.Section, reason})
 		return nil
 	}
-	if !opening.Authenticated {
+	switch {
+	case !opening.Authenticated:
 		return keep(keptUnauthenticated)
+	case len(o.Envelope.RcptTo) == 0, slices.ContainsFunc(o.Envelope.RcptTo, func(rcpt string) bool { return !opening.For(rcpt) }):
+		return keep(keptOtherRecipient)
 	}
 	inner, err := smime.ReadOpened(opening.Entity(), m.Envelope, message.Limits{})
 	if err != nil {

@@ -131,7 +131,7 @@ func lines(der []byte) string {
 // filter returns a filter with bob's key.
 func (p postOffice) filter(opened bool, d decider) *Filter {
 	p.t.Helper()
-	keys, err := envelope.Load([]string{p.path("bob.key"), p.path("bob.crt")})
+	keys, err := envelope.Load([]string{p.path("bob.key"), p.path("bob.crt"), p.path("alice.key"), p.path("alice.crt")})
 	p.must(err)
 	store, err := pki.NewStore(false, []string{p.path("root.crt")}, nil)
 	p.must(err)
@@ -145,9 +145,12 @@ func (p postOffice) filter(opened bool, d decider) *Filter {
 }
 
 // deliver returns a message as it is delivered, without what was put on top of it, and the outcome.
-func (p postOffice) deliver(f *Filter, mail string) (string, *Outcome) {
+func (p postOffice) deliver(f *Filter, mail string, rcpt ...string) (string, *Outcome) {
 	p.t.Helper()
-	m, err := message.Read(strings.NewReader(mail), message.Envelope{QueueID: "4X", ReceivedAt: time.Now()}, message.Limits{})
+	if rcpt == nil {
+		rcpt = []string{"bob@b.example"}
+	}
+	m, err := message.Read(strings.NewReader(mail), message.Envelope{QueueID: "4X", ReceivedAt: time.Now(), RcptTo: rcpt}, message.Limits{})
 	p.must(err)
 	defer m.Close()
 	o := f.Explain(p.t.Context(), m, granted)
@@ -225,6 +228,54 @@ func TestOpenedDelivery(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOpenedForEveryRecipient gives nobody what was encrypted for others only, also if the encrypted object names him.
+func TestOpenedForEveryRecipient(t *testing.T) {
+	p := newPostOffice(t)
+	entity := p.signed("Content-Type: text/plain\r\n\r\nhi\r\n")
+	forBob := p.cms(entity, "-encrypt", "-aes-256-gcm", "bob.crt")
+	both := p.cms(entity, "-encrypt", "-aes-256-gcm", "bob.crt", "alice.crt")
+	head := sealedHead + "Content-Type: application/pkcs7-mime; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+	// alice's own encrypted key in the place of the one for her, which does not fit the content.
+	forged := withKeyOf(t, both, p.cms("x", "-encrypt", "-aes-256-gcm", "alice.crt"))
+	for _, test := range []struct {
+		name   string
+		der    []byte
+		rcpt   []string
+		opened bool
+	}{
+		{"the one recipient", forBob, []string{"Bob@B.example"}, true},
+		{"another recipient", forBob, []string{"alice@b.example"}, false},
+		{"a recipient more", forBob, []string{"bob@b.example", "alice@b.example"}, false},
+		{"both", both, []string{"bob@b.example", "alice@b.example"}, true},
+		{"both, and one more", both, []string{"bob@b.example", "alice@b.example", "eve@b.example"}, false},
+		{"named, with another key", forged, []string{"alice@b.example"}, false},
+		{"named, with another key, the other one", forged, []string{"bob@b.example"}, true},
+		{"no address", both, []string{"bob"}, false},
+	} {
+		mail := head + lines(test.der)
+		got, o := p.deliver(p.filter(true, nil), mail, test.rcpt...)
+		if !o.Results.SMIME.Opened || slices.Contains(o.Amendment.Changed, "decrypted") != test.opened || (got == mail) == test.opened {
+			t.Errorf("%s: changed %q, kept %+v", test.name, o.Amendment.Changed, o.Amendment.Kept)
+		}
+		if !test.opened && (len(o.Amendment.Kept) != 1 || o.Amendment.Kept[0].Reason != keptOtherRecipient) {
+			t.Errorf("%s: kept %+v", test.name, o.Amendment.Kept)
+		}
+	}
+}
+
+// withKeyOf replaces the last encrypted key of an object, which is RSA of 256 octets, by that of another one.
+func withKeyOf(t *testing.T, der, other []byte) []byte {
+	t.Helper()
+	prefix := []byte{4, 0x82, 1, 0}
+	i, j := bytes.LastIndex(der[:len(der)-len(der)/3], prefix), bytes.Index(other, prefix)
+	if i < 0 || j < 0 {
+		t.Fatal("no encrypted key")
+	}
+	out := slices.Clone(der)
+	copy(out[i:], other[j:j+260])
+	return out
 }
 
 // TestOpenedAttachments applies the rules to what is inside. What they want removed cannot be taken out of the encryption, so

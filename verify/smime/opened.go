@@ -2,11 +2,15 @@ package smime
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
+	"slices"
+	"strings"
 
 	"assay/verify/message"
 	"assay/verify/smime/cms"
 	"assay/verify/smime/envelope"
+	"assay/verify/smime/pki"
 )
 
 // An Opening is what became of a message that was encrypted as a whole and that a key of the gateway has opened.
@@ -19,7 +23,27 @@ type Opening struct {
 	Legacy        bool // the content is encrypted with 3DES
 
 	entity []byte
+	opened *envelope.Opened
 }
+
+// For reports whether the message is encrypted for a mailbox as well: for a certificate that names it, or its domain (RFC 3183
+// Section 3.1), and with a key that is known here. Only its holder may be given what is inside. It is not safe for concurrent
+// use.
+func (o *Opening) For(address string) bool {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return false
+	}
+	local, domain := address[:at], address[at+1:]
+	return o.opened.For(func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(pki.Mailboxes(c, true), func(b pki.Mailbox) bool {
+			return b.Matches(local, domain) != pki.NoMatch || strings.EqualFold(b.Local, domainAuthority) && b.Matches(b.Local, domain) != pki.NoMatch
+		})
+	})
+}
+
+// domainAuthority is the local part in the certificate of a whole domain (RFC 3183 Section 3.1).
+const domainAuthority = "domain-confidentiality-authority"
 
 // Entity returns the MIME entity that was encrypted, header and body, as it was in there. It is confidential, and it must not
 // be changed.
@@ -86,7 +110,7 @@ func (r *run) checkWhole(p place) []*object {
 	}
 	r.closed--
 	r.opening = &Opening{Algorithm: opened.Algorithm, KeyAlgorithm: opened.KeyAlgorithm, Legacy: opened.Legacy,
-		Authenticated: opened.Authenticated, entity: opened.Content}
+		Authenticated: opened.Authenticated, entity: opened.Content, opened: opened}
 	m, err := ReadOpened(opened.Content, message.Envelope{ReceivedAt: r.at}, r.o.Limits.Message)
 	if err != nil {
 		o.state, o.reason = Unavailable, "what is encrypted cannot be read"

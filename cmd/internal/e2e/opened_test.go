@@ -1,11 +1,12 @@
 package e2e
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"assay/cmd/internal/mtatest"
 	"assay/verify/dns/dnstest"
@@ -26,7 +27,7 @@ func (o *office) encrypt(t *testing.T, who, entity string, options ...string) st
 // then verifies like any signed mail; and nothing of it is in the log.
 func TestEncryptedMail(t *testing.T) {
 	o := newOffice(t)
-	o.signer(t, "bob", newECDSA(t), time.Now().AddDate(1, 0, 0), o.root, o.key)
+	o.issue(t, "bob", x509.Certificate{Subject: pkix.Name{CommonName: "Bob"}, EmailAddresses: []string{"b@rcpt.example"}}, newECDSA(t), o.root, o.key)
 	must(t, os.Chmod(o.file("bob.key"), 0o600))
 	l, assay := newLane(t, setup{}), program(t, false)
 	resolver := dnstest.New(t, smimeZone, dnstest.Options{}).Addr()

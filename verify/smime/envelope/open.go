@@ -2,12 +2,17 @@ package envelope
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
+	"crypto/x509"
 	"errors"
 
 	"assay/verify/smime/cms"
 )
 
-// maxTries is how many private keys are used on one object: an object that names the same recipient again and again must not
+// maxHolders is how many recipients of one object there may be keys for, and how many private keys For uses.
+const maxHolders = 32
+
+// maxTries is how many private keys are used to open one object: an object that names the same recipient again and again must not
 // cost more than an honest one, and has nothing more to offer.
 const maxTries = 4
 
@@ -36,9 +41,10 @@ func (k *Keys) Open(o *cms.Object) (*Opened, error) {
 		return nil, err
 	}
 	var cause error
-	for _, c := range candidates {
+	for n, c := range candidates[:min(len(candidates), maxTries)] {
 		opened, err := c.open(s)
 		if err == nil {
+			opened.hold(candidates, n)
 			return opened, nil
 		}
 		if cause == nil || errors.Is(err, ErrClosed) {
@@ -72,7 +78,7 @@ type candidate struct {
 	recipient *recipient
 }
 
-// candidates returns the recipients that there are keys for, in the order of the message, but no more than are tried.
+// candidates returns the recipients that there are keys for, in the order of the message, but no more than maxHolders.
 func (k *Keys) candidates(e *envelope) []candidate {
 	if k == nil {
 		return nil
@@ -82,7 +88,7 @@ func (k *Keys) candidates(e *envelope) []candidate {
 		i := &e.recipients[n]
 		for _, r := range k.byID[identifier(i.id)] {
 			usable := i.kind == keyTransport && r.rsa != nil || i.kind == keyAgreement && r.ecdh != nil
-			if usable && len(found) < maxTries {
+			if usable && len(found) < maxHolders {
 				found = append(found, candidate{i, r})
 			}
 		}
@@ -101,17 +107,7 @@ func identifier(id cms.SignerID) string {
 // open opens the content with the key of one recipient. A key of the content that cannot be had is replaced by a random one,
 // which then does not open the content: from outside, both are the same.
 func (c candidate) open(s *sealed) (*Opened, error) {
-	key := make([]byte, s.cipher.size)
-	if _, err := rand.Read(key); err != nil {
-		return nil, ErrClosed
-	}
-	var name string
-	var err error
-	if c.info.kind == keyTransport {
-		name, err = transport(c.info, c.recipient.rsa, key)
-	} else {
-		name, err = agree(c.info, c.recipient.ecdh, key)
-	}
+	key, name, err := c.contentKey(s.cipher.size)
 	if err != nil {
 		return nil, err
 	}
@@ -121,5 +117,48 @@ func (c candidate) open(s *sealed) (*Opened, error) {
 	}
 	return &Opened{
 		Content: content, Algorithm: s.cipher.name, KeyAlgorithm: name, Authenticated: s.cipher.mode == modeGCM, Legacy: s.cipher.old,
+		key: key,
 	}, nil
+}
+
+// contentKey returns the key of the content, of so many octets, or a random one, and the name of the algorithm. The error is
+// about algorithms only.
+func (c candidate) contentKey(size int) (key []byte, name string, err error) {
+	key = make([]byte, size)
+	if _, err := rand.Read(key); err != nil {
+		return nil, "", ErrClosed
+	}
+	if c.info.kind == keyTransport {
+		name, err = transport(c.info, c.recipient.rsa, key)
+	} else {
+		name, err = agree(c.info, c.recipient.ecdh, key)
+	}
+	return key, name, err
+}
+
+// hold keeps for whom the object is, of whom the one with this index has opened it.
+func (o *Opened) hold(all []candidate, opened int) {
+	for n, c := range all {
+		o.holders = append(o.holders, holder{c, n == opened, n == opened})
+	}
+}
+
+// For reports whether the content is encrypted for somebody with a certificate that is accepted, too: that a key which is known
+// here opens it. It is not enough that the object names him. Whoever has got hold of somebody else's encrypted mail can send it
+// to himself, and put his own name into it, but not with the key of the content. For is not safe for concurrent use.
+func (o *Opened) For(accept func(*x509.Certificate) bool) bool {
+	for n := range o.holders {
+		h := &o.holders[n]
+		if !accept(h.recipient.certificate) {
+			continue
+		}
+		if !h.asked {
+			key, _, err := h.contentKey(len(o.key))
+			h.asked, h.opens = true, err == nil && subtle.ConstantTimeCompare(key, o.key) == 1
+		}
+		if h.opens {
+			return true
+		}
+	}
+	return false
 }

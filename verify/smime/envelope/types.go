@@ -85,4 +85,13 @@ type Opened struct {
 	Authenticated bool
 	// Legacy says that the content is encrypted in a way that is only read and must not be written any more: 3DES.
 	Legacy bool
+
+	holders []holder
+	key     []byte // of the content
+}
+
+// A holder is a recipient that there is a key for, and what is known about whether it opens the content.
+type holder struct {
+	candidate
+	asked, opens bool
 }
