@@ -195,7 +195,8 @@ func decryptionRows() []*key {
 				"must be able to read them, and everybody else must not."),
 		newKey("scan.smime.deliver", choice(DeliverOriginal, DeliverOpened), DeliverOriginal, func(c *Config) *DecryptedForm { return &at(c).Deliver },
 			"What is delivered of mail that was opened: the original, which the recipient opens again; or what was inside of it, so that "+
-				"programs behind Assay can read it. Nothing is delivered opened unless it was authenticated."),
+				"programs behind Assay can read it. Nothing is delivered opened unless it is authenticated, and "+
+				"encrypted for every recipient, by the addresses in the certificates."),
 	}
 }
 
