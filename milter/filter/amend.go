@@ -220,6 +220,20 @@ func (a *Amendment) removeFile(o *Outcome, m *message.Message, p *message.Part, 
 	}
 	a.Files = append(a.Files, file)
 	a.changed("attachment")
+	a.disclose(p)
+}
+
+// disclose makes a multipart/mixed of the multipart/encrypted (RFC 1847 Section 2.2) whose encrypted part was replaced: a mail
+// program would try to decrypt the notice, and show an error in its place. The part that says how to decrypt goes too.
+func (a *Amendment) disclose(p *message.Part) {
+	q := p.Parent
+	if q == nil || q.MediaType != "multipart/encrypted" || a.edit(q) != nil {
+		return
+	}
+	if control := q.Children[0]; control != p && a.edit(control) == nil && len(control.Children) == 0 {
+		a.add(message.Edit{Part: control, MediaType: "text/plain", Replace: true})
+	}
+	a.add(message.Edit{Part: q, MediaType: "multipart/mixed", Retype: true})
 }
 
 // fileOf describes the attachment that is removed.

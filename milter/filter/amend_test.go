@@ -48,6 +48,12 @@ var signedMail = []string{"From: a@b.example", "MIME-Version: 1.0", "Content-Typ
 	"--s", "Content-Type: application/pkcs7-signature; name=smime.p7s", "Content-Transfer-Encoding: base64", "", "MAA=",
 	"--s--", ""}
 
+// sealedMail is PGP/MIME.
+var sealedMail = []string{"From: a@b.example", "MIME-Version: 1.0", "Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=s", "",
+	"--s", "Content-Type: application/pgp-encrypted", "", "Version: 1",
+	"--s", "Content-Type: application/octet-stream; name=encrypted.asc", "", "OCTETS",
+	"--s--", ""}
+
 // nestedMail holds a forwarded message with HTML and a file.
 var nestedMail = []string{"From: a@b.example", "MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=m", "",
 	"--m", "Content-Type: text/plain", "", "see below",
@@ -71,6 +77,9 @@ func TestRemovals(t *testing.T) {
 			1, 0, "not wanted", "OCTETS"},
 		{"the signature goes too", signedMail, removal(true, "1.2", "2"), 2, 0, "not wanted", "OCTETS"},
 		{"the signature goes first", signedMail, removal(true, "2", "1.2"), 2, 0, "not wanted", "MAA="},
+		{"what is encrypted goes", sealedMail, removal(true, "2"), 1, 0, "Content-Type: multipart/mixed", "\r\nVersion: 1"},
+		{"both parts of what is encrypted go", sealedMail, removal(true, "2", "1"), 2, 0, "Content-Type: multipart/mixed", "OCTETS"},
+		{"encrypted, and no rule unwraps", sealedMail, removal(false, "2"), 0, 1, "OCTETS", "multipart/mixed"},
 		{"the same file twice", nestedMail, removal(false, "2.2", "2.2"), 1, 0, "kept", "OCTETS"},
 		{"inside of a forwarded message", nestedMail, removal(false, "2.2"), 1, 0, "see below", "OCTETS"},
 		{"a forwarded message and what is in it", nestedMail, removal(false, "2.2", "2"), 2, 0, "see below", "kept"},

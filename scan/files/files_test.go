@@ -271,7 +271,7 @@ func TestInline(t *testing.T) {
 	block := "-----BEGIN PGP MESSAGE-----\n\nhQEMA0000000000000AQf+\n=abcd\n-----END PGP MESSAGE-----\n"
 	for text, want := range map[string]int{"hello\n\n" + block: 1, "> " + strings.ReplaceAll(block, "\n", "\n> "): 0, "hello": 0} {
 		r := New(Options{Engine: inProcess()}).Scan(context.Background(), read(t, "From: a@example.com\nSubject: x\n\n"+text))
-		if len(r.Objects) != want || want == 1 && (r.Objects[0].State != scan.Encrypted || r.Objects[0].Class != scan.ClassOpenPGP) {
+		if len(r.Objects) != want || want == 1 && (r.Objects[0].State != scan.Encrypted || r.Objects[0].Class != scan.ClassOpenPGP || len(r.Objects[0].SHA256) != 64) {
 			t.Errorf("%q: got %q", text, objects(r))
 		}
 	}

@@ -116,3 +116,13 @@ func TestSameContentUnderAnotherName(t *testing.T) {
 	}
 	t.Errorf("the table does nothing: %+v", r.Objects)
 }
+
+// A mail with a uuencoded file is read once: no other reading makes a second, broken file of it.
+func TestUuencodedOnce(t *testing.T) {
+	body := strings.Repeat("=3D=20", 30) + "\n" // lines that look like quoted-printable when they are encoded
+	raw := "From: a@example.com\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/plain\n\nhi\nbegin 644 a.txt\n" + uuencode(body+marker) + "`\nend\n=41 =42\nbye\n"
+	r := New(Options{Engine: inProcess(), Virus: &scanner{}}).Scan(context.Background(), read(t, raw))
+	if r.Virus.State != scan.VirusFound || len(r.Objects) != 1 || r.Objects[0].Name != "a.txt" {
+		t.Errorf("got %+v of %q", r.Virus, objects(r))
+	}
+}

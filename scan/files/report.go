@@ -3,6 +3,8 @@ package files
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"strings"
 
@@ -98,10 +100,16 @@ func (i *inspection) inline(p *message.Part) {
 	if !found {
 		return
 	}
-	i.objects = append(i.objects, scan.Object{
-		Path: p.Section, Section: p.Section, Declared: p.MediaType, Type: "text/plain", Size: p.End - p.BodyOffset, Inline: true,
+	o := scan.Object{
+		Path: p.Section, Section: p.Section, Declared: p.MediaType, Type: "text/plain", Inline: true,
 		State: scan.Encrypted, Class: scan.ClassOpenPGP, Method: method,
-	})
+	}
+	hash := sha256.New()
+	var err error
+	if o.Size, err = io.Copy(hash, i.m.Content(p)); err == nil {
+		o.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	}
+	i.objects = append(i.objects, o)
 }
 
 // summarize adds to the report what concerns the message as a whole.

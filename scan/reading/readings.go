@@ -70,7 +70,7 @@ type sighting struct{ any, html bool }
 func (r *reader) message(m *message.Message, outside *string, depth int) {
 	ambiguous := false
 	for _, d := range m.Defects {
-		ambiguous = ambiguous || d.Tier() != message.Info
+		ambiguous = ambiguous || d.Tier() != message.Info && !isContainer(d)
 	}
 	for p := range m.Root.Leaves() {
 		section := p.Section
@@ -85,6 +85,12 @@ func (r *reader) message(m *message.Message, outside *string, depth int) {
 	if ambiguous {
 		r.tolerant(m, outside, depth)
 	}
+}
+
+// isContainer reports whether a defect is nothing but a file between the lines of a text, which is found without any doubt about
+// the rest of the message. To decode its lines as quoted-printable would make a broken file of it.
+func isContainer(d message.Defect) bool {
+	return d.Code == message.InlineUuencode || d.Code == message.InlineYEnc || d.Code == message.InlineBinHex
 }
 
 // leaf reads one leaf; nested says that it is no part of the strict reading.
