@@ -43,11 +43,11 @@ func (Reader) Reads(f *container.File) bool {
 // opaque reports whether a file of this type holds a PDF only by accident or by intent to deceive.
 func opaque(mediaType string) bool {
 	switch mediaType {
-	case "", "application/pdf", "application/octet-stream", "text/plain", "text/html",
+	case "", "application/pdf", "application/octet-stream", "application/rtf", "application/xml", "application/xhtml+xml", "application/postscript",
 		"application/vnd.microsoft.portable-executable", "application/x-elf":
 		return true
 	}
-	return strings.HasPrefix(mediaType, "image/")
+	return strings.HasPrefix(mediaType, "image/") || strings.HasPrefix(mediaType, "text/")
 }
 
 // header returns where the header starts, -1 if there is none, and whether it is one of FDF.
