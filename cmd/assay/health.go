@@ -130,6 +130,9 @@ func writables(c *config.Config) []writable {
 	if s := c.Verify.SMIME; s.Fetch && s.Cache != "" {
 		all = append(all, writable{"verify.smime.cache", s.Cache})
 	}
+	if c.Quarantine.Stores() {
+		all = append(all, writable{"quarantine.dir", c.Quarantine.Dir})
+	}
 	if dir := c.Verify.SMIME.Harvest; dir != "" {
 		all = append(all, writable{"verify.smime.harvest", dir})
 	}
