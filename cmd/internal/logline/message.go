@@ -215,6 +215,18 @@ func (l *line) results(r verify.Results) {
 	l.add("arc", string(r.ARC.Result))
 	l.add("iprev", string(r.IPRev.Result))
 	l.add("smime", string(r.SMIME.State))
+	l.add("opened", openedWord(r.SMIME))
+}
+
+// openedWord says that an encrypted message was opened, and whether it is as it was encrypted, as in X-Assay-Result.
+func openedWord(v smime.Verification) string {
+	switch {
+	case !v.Opened:
+		return ""
+	case v.Opening != nil && v.Opening.Authenticated:
+		return "authenticated"
+	}
+	return "unauthenticated"
 }
 
 // decision adds what is done about the message. One whose plan could not be sent is deferred by the MTA, whatever had been

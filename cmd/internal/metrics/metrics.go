@@ -68,6 +68,7 @@ type Metrics struct {
 	attachments prometheus.Counter
 	kept        prometheus.Counter
 	disputed    prometheus.Counter
+	opened      prometheus.Counter
 	unscanned   *prometheus.CounterVec
 	workers     *prometheus.CounterVec
 	virus       *prometheus.CounterVec
@@ -98,6 +99,7 @@ func (m *Metrics) newMessageMetrics() {
 	m.fallback = m.gauge("rules_fallback_active", "1 while the last good rule set is used because the rule files are broken.")
 	m.expiring = m.gauge("exceptions_expiring", "Exceptions that end within 30 days or have ended.")
 	m.smime = m.counters("smime_results_total", "S/MIME verdicts.", "reason")
+	m.opened = m.counter("smime_opened_total", "Messages that were encrypted as a whole and opened with a key of scan.smime.keys.")
 	m.disputed = m.counter("smime_disputed_total", "Messages about whose signature two implementations did not agree; each is worth a look.")
 	m.html = m.counters("html_removed_total", "What was taken out of HTML.", "kind")
 	m.attachments = m.counter("attachments_removed_total", "Attachments that were replaced by a notice.")
@@ -312,6 +314,9 @@ func (m *Metrics) observeResults(o *filter.Outcome) {
 	m.result("smime", r.SMIME.Result)
 	if r.SMIME.State != "" {
 		m.smime.WithLabelValues(states().of(string(r.SMIME.State))).Inc()
+	}
+	if r.SMIME.Opened {
+		m.opened.Inc()
 	}
 	if slices.Contains(r.SMIME.Flags, smime.FlagDisputed) {
 		m.disputed.Inc()
