@@ -1,5 +1,6 @@
 # make demo    real mails through a private Postfix with Assay beside it, and what the recipient finds
 # make test    every check and every test, with real Postfix and Sendmail
+# make clients what mail clients make of delivered messages, with a real Thunderbird too
 # make html    hours of HTML in Chromium: all vectors, generated documents, pictures of newsletters before and after
 # make packages  deb and rpm for amd64 and arm64 in dist/packages, the same octets whenever they are built
 # make image     a container image in dist/image, without a container engine
@@ -20,9 +21,9 @@ MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 # Says which tests did not run and why, and fails for all that have to. Absent may be the foreign test vectors, and IPv6, and
 # what make html runs; where packaging/test/deps.sh cannot install anything, whatever is not installed.
 REPORT := $(GO) run ./cmd/internal/testreport
-ABSENT := $(if $(MTAS),ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT,.)
+ABSENT := $(if $(MTAS),ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT|ASSAY_THUNDERBIRD,.)
 
-.PHONY: all build packages image demo test lint fast race e2e html deps root clean
+.PHONY: all build packages image demo test lint fast race e2e html clients deps root clean
 
 all: build
 
@@ -79,6 +80,11 @@ html: deps
 	ASSAY_CHROMIUM_ALL=1 $(GO) test -count=1 -timeout 60m -run Chromium -v ./scan/html
 	ASSAY_CHROMIUM_FUZZ=$(or $(N),20000) $(GO) test -count=1 -timeout 120m -run Chromium -v ./scan/html
 	mkdir -p dist/html && ASSAY_LAYOUT=all TMPDIR=$(CURDIR)/dist/html $(GO) test -count=1 -timeout 60m -run Layout -v ./scan/html
+
+# A real Thunderbird with the filters and preferences of packaging/clients, too large to install for every run.
+clients: deps
+	@packaging/test/deps.sh clients
+	ASSAY_THUNDERBIRD=$$(command -v thunderbird) $(GO) test -count=1 -v ./cmd/internal/clienttest
 
 clean:
 	rm -rf dist

@@ -5,6 +5,7 @@
 #   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, ClamAV's
 #                   daemon, Chromium, which shows what HTML does, and what recipients use: Dovecot with Pigeonhole, PHP
 #                   and Roundcube
+#   deps.sh clients Thunderbird, beside what deps.sh test installs
 #
 # Postfix and Dovecot are installed as packages, because their programs know their directories. Their own services are neither
 # configured nor started by this script, and the private instances of the tests do not touch them. Sendmail cannot be installed
@@ -163,7 +164,10 @@ test)
     unpack_clamav
     unpack_roundcube
     ;;
+clients)
+    install thunderbird
+    ;;
 *)
-    die "usage: deps.sh demo|test"
+    die "usage: deps.sh demo|test|clients"
     ;;
 esac
