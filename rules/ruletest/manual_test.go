@@ -3,9 +3,13 @@ package ruletest
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,6 +66,57 @@ func factList() string {
 		}
 		fmt.Fprintf(&b, "\n.br\n%s\n", roff("Example: "+d.Example))
 	}
+	return b.String()
+}
+
+// The table of traits in assay-rules(5) is what scan/types.go says about them.
+func TestManualTraits(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), ".\\\" traits begin")
+	first, rest, ok2 := strings.Cut(rest, "\n")
+	_, after, ok3 := strings.Cut(rest, ".\\\" traits end\n")
+	if !ok || !ok2 || !ok3 {
+		t.Fatal("the marks around the table of traits are gone")
+	}
+	want := before + ".\\\" traits begin" + first + "\n" + traitList(t) + ".\\\" traits end\n" + after
+	if *update {
+		if err := os.WriteFile(manual, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want != string(text) {
+		t.Errorf("%s is out of date: go test ./rules/ruletest -run TestManual -update", manual)
+	}
+}
+
+// traitList writes every trait with its comment as man(7) source.
+func traitList(t *testing.T) string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../scan/types.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if kind, ok := spec.Type.(*ast.Ident); !ok || kind.Name != "Trait" {
+			return false
+		}
+		word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil || spec.Comment == nil {
+			t.Fatalf("%s has no value or no comment", spec.Names[0])
+		}
+		says := strings.TrimSpace(spec.Comment.Text())
+		fmt.Fprintf(&b, ".TP\n.B \"%s\"\n%s.\n", roff(word), roff(strings.ToUpper(says[:1])+says[1:]))
+		return false
+	})
 	return b.String()
 }
 

@@ -36,6 +36,8 @@ type Report struct {
 	Size      int64      `json:"size"`
 	Parts     int        `json:"parts"`
 	Results   Results    `json:"results"`
+	Objects   []Object   `json:"objects"`
+	Virus     Virus      `json:"virus"`
 	Findings  []Finding  `json:"findings"`
 	Defects   []Defect   `json:"defects"`
 	Decision  Decision   `json:"decision"`
@@ -260,6 +262,8 @@ func New(o *filter.Outcome) Report {
 	r := Report{
 		Version: Version, Envelope: NewEnvelope(&o.Envelope), Size: o.Size, Parts: o.Parts,
 		Results:   NewResults(o.Results),
+		Objects:   each(o.Report.Objects, newObject),
+		Virus:     newVirus(o.Report.Virus),
 		Findings:  each(o.Report.Findings, newFinding),
 		Defects:   each(o.Defects, func(d message.Defect) Defect { return Defect{d.Code, d.Section, d.Detail} }),
 		Decision:  newDecision(o),

@@ -23,7 +23,8 @@ func hostile() *filter.Outcome {
 	return &filter.Outcome{
 		Envelope: message.Envelope{QueueID: evil, ClientName: evil, Helo: evil, MailFrom: evil, RcptTo: []string{evil}, AuthUser: evil},
 		Defects:  []message.Defect{{Code: "c", Detail: evil}},
-		Report:   scan.Report{Findings: []scan.Finding{{Kind: "k", Detail: evil, Count: 1}}},
+		Report: scan.Report{Findings: []scan.Finding{{Kind: "k", Detail: evil, Count: 1}}, Virus: scan.Virus{State: scan.VirusFound, Names: []string{evil}, Error: evil},
+			Objects: []scan.Object{{Path: "2/" + evil, Name: evil, Depth: 1, Type: evil, State: scan.Encrypted, Class: scan.ClassArchive, Method: evil}}},
 		Results: verify.Results{
 			Author: message.Author{Mailboxes: []message.Mailbox{{Name: evil, Local: evil, Domain: evil}}},
 			SPF:    []spf.Verification{{Result: authres.Fail, Reason: evil, Record: evil, Explanation: evil, Steps: []string{evil}}},
@@ -92,5 +93,29 @@ func TestReply(t *testing.T) {
 	r := New(&filter.Outcome{Plan: plan.Plan{Verdict: plan.Refuse, Reply: reply}})
 	if r.Decision.Reply != "550 5.7.1 100% no" {
 		t.Errorf("got %q", r.Decision.Reply)
+	}
+}
+
+// The files of a message are told with their states, in both forms; what nobody has looked at is uninspectable.
+func TestObjects(t *testing.T) {
+	r := New(&filter.Outcome{Report: scan.Report{
+		Objects: []scan.Object{
+			{Path: "2", Section: "2", Name: "a.zip", Type: "application/zip", State: scan.Encrypted, Class: scan.ClassArchive, Method: "ZipCrypto", Traits: []scan.Trait{scan.Archive}},
+			{Path: "2/docs/b.exe", Section: "2", Name: "b.exe", Depth: 1, Type: "application/octet-stream"},
+		},
+		Virus: scan.Virus{State: scan.VirusClean},
+	}})
+	if o := r.Objects[1]; o.State != "uninspectable" || o.Traits == nil || r.Objects[0].Class != "archive" || r.Virus.State != "clean" || r.Virus.Names == nil {
+		t.Errorf("%+v, %+v", r.Objects, r.Virus)
+	}
+	var b strings.Builder
+	if err := r.Text(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nFiles in the message\n  2 a.zip: encrypted, application/zip, archive: ZipCrypto, archive\n    b.exe: uninspectable, application/octet-stream\n",
+		"\nVirus scanners\n  clean\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
 	}
 }

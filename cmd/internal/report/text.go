@@ -22,6 +22,7 @@ func (r Report) Text(w io.Writer, colours bool) error {
 	p.envelope(r.Envelope, r)
 	p.author(r.Results.Author)
 	p.results(r.Results)
+	p.objects(r.Objects, r.Virus)
 	p.observations(r)
 	p.questions(r.DNS)
 	p.traces(r.Traces)
