@@ -42,7 +42,7 @@ func FindQueue(prefix, sendmail string) (Queue, error) {
 	}
 	if sendmail != "" {
 		if _, err := exec.LookPath(sendmail); err == nil {
-			return &sendmailQueue{program: sendmail}, nil
+			return SendmailQueue(sendmail), nil
 		}
 	}
 	return nil, ErrNoQueue
@@ -216,6 +216,9 @@ func (q *postfixQueue) Delete(ctx context.Context, id string) error {
 // A sendmailQueue is the quarantine in the queue of Sendmail. Sendmail quarantines nothing but what a milter, an operator or a
 // ruleset of its configuration asks for; it keeps the reason, but has no program that prints or deletes a message.
 type sendmailQueue struct{ program string }
+
+// SendmailQueue returns the queue of Sendmail, which is worked on by its program.
+func SendmailQueue(program string) Queue { return &sendmailQueue{program} }
 
 // mailqLine is the first line of an entry of mailq -qQ: id, size, day and time, sender.
 var mailqLine = regexp.MustCompile(`^([A-Za-z0-9]{5,32})[*+?X-]? +(\d+) +(\w{3} \w{3} +\d+ \d\d:\d\d) +(.*)$`)

@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS entries (
 	queue_id TEXT NOT NULL, client TEXT NOT NULL, client_name TEXT NOT NULL, helo TEXT NOT NULL, mail_from TEXT NOT NULL,
 	rcpt_to TEXT NOT NULL, auth_user TEXT NOT NULL, smtputf8 INTEGER NOT NULL, author TEXT NOT NULL, subject TEXT NOT NULL,
 	message_id TEXT NOT NULL, reason TEXT NOT NULL, rules TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
-	same TEXT NOT NULL) WITHOUT ROWID;
+	same TEXT NOT NULL, search TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_author ON entries (author COLLATE NOCASE);
+CREATE INDEX IF NOT EXISTS entries_mail_from ON entries (mail_from COLLATE NOCASE);
 CREATE INDEX IF NOT EXISTS entries_received ON entries (kind, received);
 CREATE INDEX IF NOT EXISTS entries_state ON entries (kind, state);
 CREATE INDEX IF NOT EXISTS entries_same ON entries (same);
@@ -84,11 +86,11 @@ func (s *Store) begin(ctx context.Context, work func(tx *sql.Tx) error) error {
 
 // insert puts an entry into the index.
 func insert(ctx context.Context, tx *sql.Tx, e *Entry) error {
-	marks := strings.TrimSuffix(strings.Repeat("?, ", 21), ", ")
-	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO entries ("+columns+", same) VALUES ("+marks+")",
+	marks := strings.TrimSuffix(strings.Repeat("?, ", 22), ", ")
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO entries ("+columns+", same, search) VALUES ("+marks+")",
 		e.ID, string(e.Kind), string(e.State), e.Received.UnixMilli(), string(e.Class), clean(e.QueueID), clean(e.Client),
 		clean(e.ClientName), clean(e.Helo), clean(e.MailFrom), join(e.RcptTo), clean(e.AuthUser), e.SMTPUTF8, clean(e.Author),
-		clean(e.Subject), clean(e.MessageID), clean(e.Reason), join(e.Rules), e.Size, e.SHA256, e.same())
+		clean(e.Subject), clean(e.MessageID), clean(e.Reason), join(e.Rules), e.Size, e.SHA256, e.same(), e.haystack())
 	if err != nil {
 		return err
 	}
@@ -194,31 +196,31 @@ func (q Query) conditions() (string, []any) {
 		add("received < ?", q.Until.UnixMilli())
 	}
 	if q.From != "" {
-		add(`(author LIKE ? ESCAPE '\' OR mail_from LIKE ? ESCAPE '\')`, addressPattern(q.From), addressPattern(q.From))
+		author, a := addressIs("author", q.From)
+		reverse, b := addressIs("mail_from", q.From)
+		add("("+author+" OR "+reverse+")", a, b)
 	}
 	if q.To != "" {
-		add(`id IN (SELECT entry FROM recipients WHERE address LIKE ? ESCAPE '\')`, addressPattern(q.To))
+		recipient, a := addressIs("address", q.To)
+		add("id IN (SELECT entry FROM recipients WHERE "+recipient+")", a)
 	}
 	if q.Rule != "" {
 		add("instr(char(10) || rules || char(10), char(10) || ? || char(10)) > 0", q.Rule)
 	}
 	if q.Text != "" {
-		all := "subject || char(10) || reason || char(10) || author || char(10) || mail_from || char(10) || rcpt_to || char(10) || id || char(10) || " +
-			"queue_id || char(10) || message_id || char(10) || client || char(10) || client_name || char(10) || sha256"
-		add(all+` LIKE ? ESCAPE '\'`, "%"+escapeLike(q.Text)+"%")
+		add("instr(search, ?) > 0", strings.ToLower(q.Text))
 	}
 	return strings.Join(where, " AND "), args
 }
 
-// addressPattern matches an address, or every one at a domain.
-func addressPattern(a string) string {
-	if strings.HasPrefix(a, "@") {
-		return "%" + escapeLike(a)
+// addressIs returns the condition that a column holds an address, or one at a domain, and its argument.
+func addressIs(column, a string) (string, any) {
+	if at := strings.IndexByte(a, '@'); at > 0 {
+		return column + " = ? COLLATE NOCASE", a
+	} else if at < 0 {
+		a = "@" + a
 	}
-	if !strings.Contains(a, "@") {
-		return "%@" + escapeLike(a)
-	}
-	return escapeLike(a)
+	return column + ` LIKE ? ESCAPE '\'`, "%" + escapeLike(a)
 }
 
 // escapeLike takes the meaning from the characters that LIKE has one for.
@@ -320,6 +322,12 @@ func (s *Store) FindOriginal(ctx context.Context, prefix string) (*Entry, error)
 	return found[0], nil
 }
 
+// haystack returns what a text is looked for in, in lower case.
+func (e *Entry) haystack() string {
+	return strings.ToLower(strings.Join(cleanAll(append([]string{e.ID, e.QueueID, e.Subject, e.Reason, e.Author, e.MailFrom, e.MessageID, e.Client,
+		e.ClientName, e.SHA256}, e.RcptTo...)), separator))
+}
+
 // Matches reports whether an entry that is not in an index is selected.
 func (q Query) Matches(e *Entry) bool {
 	domain := func(pattern, address string) bool {
@@ -329,10 +337,9 @@ func (q Query) Matches(e *Entry) bool {
 		}
 		return address == pattern || strings.HasPrefix(pattern, "@") && strings.HasSuffix(address, pattern)
 	}
-	text := strings.ToLower(strings.Join(append([]string{e.Subject, e.Reason, e.Author, e.MailFrom, e.ID, e.MessageID, e.Client, e.ClientName}, e.RcptTo...), "\n"))
 	return (q.State == "" || q.State == e.State) && (q.Class == "" || q.Class == e.Class) &&
 		(q.Since.IsZero() || !e.Received.Before(q.Since)) && (q.Until.IsZero() || e.Received.Before(q.Until)) &&
 		(q.From == "" || domain(q.From, e.Author) || domain(q.From, e.MailFrom)) &&
 		(q.To == "" || slices.ContainsFunc(e.RcptTo, func(r string) bool { return domain(q.To, r) })) &&
-		(q.Rule == "" || slices.Contains(e.Rules, q.Rule)) && strings.Contains(text, strings.ToLower(q.Text))
+		(q.Rule == "" || slices.Contains(e.Rules, q.Rule)) && strings.Contains(e.haystack(), strings.ToLower(q.Text))
 }

@@ -258,9 +258,11 @@ func TestIndexIsMadeAgainFromFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, breaks := range map[string]func() error{
-		"gone":    func() error { return os.Remove(filepath.Join(dir, indexFile)) },
-		"garbage": func() error { return os.WriteFile(filepath.Join(dir, indexFile), bytes.Repeat([]byte("no database "), 1000), 0o600) },
-		"whole":   func() error { return nil },
+		"gone": func() error { return os.Remove(filepath.Join(dir, indexFile)) },
+		"garbage": func() error {
+			return os.WriteFile(filepath.Join(dir, indexFile), bytes.Repeat([]byte("no database "), 1000), 0o600)
+		},
+		"whole": func() error { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := breaks(); err != nil {

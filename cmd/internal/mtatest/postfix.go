@@ -221,6 +221,9 @@ func (p *Postfix) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Environ returns the environment in which the commands of Postfix, sendmail(1) among them, work on this instance.
+func (p *Postfix) Environ() []string { return append(os.Environ(), "MAIL_CONFIG="+p.etc()) }
+
 // Submit hands a message to sendmail(1), as programs on the same host do. Lines end with LF there.
 func (p *Postfix) Submit(from string, to []string, message io.Reader) error {
 	args := append([]string{"-C", p.etc(), "-i", "-f", from, "--"}, to...)

@@ -186,6 +186,14 @@ func (s *Sendmail) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Program writes a program that works on this instance, as sendmail(8) does on that of a system, and returns its path.
+func (s *Sendmail) Program() (string, error) {
+	path := filepath.Join(s.dir, "sendmail")
+	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s -C %s \"$@\"\n", filepath.Join(s.root, sendmailShim), filepath.Join(s.root, sendmailProgram),
+		filepath.Join(s.dir, "sendmail.cf"))
+	return path, os.WriteFile(path, []byte(script), 0o755)
+}
+
 // start writes the configuration and runs the daemon.
 func (s *Sendmail) start(opt SendmailOptions) error {
 	if err := os.Mkdir(filepath.Join(s.dir, "queue"), 0o700); err != nil {
