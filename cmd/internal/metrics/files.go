@@ -29,7 +29,7 @@ func (m *Metrics) ObserveVirus(kind virus.Kind, err error, took time.Duration) {
 
 // VirusScanner notes whether a virus scanner answers. Names come from the configuration.
 func (m *Metrics) VirusScanner(name string, up bool) {
-	m.virusUp.WithLabelValues(name).Set(flag(up))
+	m.virusUp.WithLabelValues(name).Set(number(up))
 }
 
 // VirusScanners notes which virus scanners there are, and which of them answer. One that is not configured any more has no

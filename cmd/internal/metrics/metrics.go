@@ -267,10 +267,7 @@ type RuleSet struct {
 func (m *Metrics) ObserveRules(s RuleSet) {
 	m.ruleInfo.Reset()
 	m.ruleInfo.WithLabelValues(s.SHA).Set(1)
-	m.fallback.Set(0)
-	if s.Fallback {
-		m.fallback.Set(1)
-	}
+	m.fallback.Set(number(s.Fallback))
 	m.expiring.Set(float64(s.Expiring))
 }
 
@@ -400,15 +397,15 @@ func (m *Metrics) ReportSent(err error) {
 func (m *Metrics) Quarantine(messages int) { m.quarantine.Set(float64(messages)) }
 
 // Draining notes whether new messages are answered 451.
-func (m *Metrics) Draining(on bool) { m.draining.Set(flag(on)) }
+func (m *Metrics) Draining(on bool) { m.draining.Set(number(on)) }
 
 // ObserveHealth notes the state of the daemon: each check, and all of them.
 func (m *Metrics) ObserveHealth(checks map[string]bool, ready bool) {
 	m.health.Reset()
 	for name, ok := range checks {
-		m.health.WithLabelValues(name).Set(flag(ok))
+		m.health.WithLabelValues(name).Set(number(ok))
 	}
-	m.ready.Set(flag(ready))
+	m.ready.Set(number(ready))
 }
 
 // DiskFree notes the free space of a directory, which is called by the key of the configuration that names it.
@@ -416,8 +413,8 @@ func (m *Metrics) DiskFree(key string, octets int64) {
 	m.free.WithLabelValues(key).Set(float64(octets))
 }
 
-// flag is 1 for true.
-func flag(on bool) float64 {
+// number is 1 for true, and 0.
+func number(on bool) float64 {
 	if on {
 		return 1
 	}
