@@ -116,7 +116,7 @@ common "$stage/common" "$here"
 for arch in $arches; do
     mkdir "$stage/$arch"
     cp -R "$stage/common/." "$stage/$arch/"
-    program "$arch" "$stage/$arch/assay"
+    if [ "$arch" = "$(go env GOHOSTARCH)" ]; then cp "$here" "$stage/$arch/assay"; else program "$arch" "$stage/$arch/assay"; fi
     "$here" version --sbom "$stage/$arch/assay" >"$stage/$arch/share/sbom.cdx.json"
     go run ./cmd/internal/release copyright "$stage/$arch/assay" >"$stage/$arch/doc/copyright"
     find "$stage/$arch" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

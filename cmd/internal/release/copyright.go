@@ -86,6 +86,12 @@ func directory(m *debug.Module) (string, error) {
 // licenceFile is the name of a file with a licence. Some modules have several.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([.-].*)?$`)
 
+// apacheText is the full text of the Apache License, which may stand beside others in one file.
+var apacheText = regexp.MustCompile(`(?s)Apache License\s+Version 2\.0, January 2004.*?(END OF TERMS AND CONDITIONS|\z)`)
+
+// apacheWords take its place.
+const apacheWords = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0"
+
 // stanza returns the paragraph of a source.
 func (s source) stanza() (string, error) {
 	entries, err := os.ReadDir(s.Dir)
@@ -101,7 +107,7 @@ func (s source) stanza() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		text += strings.TrimSpace(strings.ToValidUTF8(string(octets), "?")) + "\n"
+		text += strings.TrimSpace(apacheText.ReplaceAllString(strings.ToValidUTF8(string(octets), "?"), apacheWords)) + "\n"
 	}
 	if text == "" {
 		return "", fmt.Errorf("%s has no licence in %s", s.Path, s.Dir)

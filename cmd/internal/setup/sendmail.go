@@ -108,7 +108,7 @@ func (m *sendmail) apply(context.Context) error {
 	}
 	at := mailers.FindIndex(text)[0]
 	changed := append(append(append([]byte{}, text[:at]...), m.block...), text[at:]...)
-	s.After = hash(changed)
+	s.After = Hash(changed)
 	if err := s.save(root); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (m *sendmail) undo(_ context.Context, s state, root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if hash(text) == s.After {
+	if Hash(text) == s.After {
 		if text, err = readKept(root, s.Copy, m.opt.Owner); err != nil {
 			return err
 		}

@@ -142,10 +142,11 @@ func sum(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hash(text), nil
+	return Hash(text), nil
 }
 
-func hash(text []byte) string {
+// Hash returns the SHA-256 of a text, in hex.
+func Hash(text []byte) string {
 	h := sha256.Sum256(text)
 	return hex.EncodeToString(h[:])
 }
