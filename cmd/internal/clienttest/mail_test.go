@@ -4,6 +4,7 @@ package clienttest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -59,6 +60,7 @@ type mail struct {
 	envelope message.Envelope
 	signed   bool // by S/MIME
 	language headers.Language
+	prefix   string // of Assay's fields, "" for the default
 	result   string // how the machine line begins behind v=1
 }
 
@@ -132,13 +134,13 @@ func (d *desk) deliver(t *testing.T, m mail) []byte {
 	in, err := message.Read(bytes.NewReader(d.text(t, m)), env, message.Limits{})
 	must(t, err)
 	defer in.Close()
-	f := filter.New(filter.Options{Verifier: d.verifier, Rules: d.rules, Headers: headers.Options{Language: m.language}})
+	f := filter.New(filter.Options{Verifier: d.verifier, Rules: d.rules, Headers: headers.Options{Language: m.language, Prefix: m.prefix}})
 	o := f.Explain(t.Context(), in, plan.Capabilities{AddHeaders: true, ChangeHeaders: true, ChangeBody: true, Quarantine: true})
 	var out bytes.Buffer
 	if err := plan.Apply(o.Plan, in, &out); err != nil {
 		t.Fatalf("%s: %v (%s)", m.name, err, o.Failure)
 	}
-	if want := "\r\nX-Assay-Result: v=1; " + m.result; strings.Count(out.String(), want) != 1 {
+	if want := "\r\n" + cmp.Or(m.prefix, headers.DefaultPrefix) + "-Result: v=1; " + m.result; strings.Count(out.String(), want) != 1 {
 		t.Fatalf("%s: the filter does not say %q once:\n%s", m.name, want, &out)
 	}
 	return out.Bytes()

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/net/html"
 
 	"assay/cmd/internal/mtatest"
+	"assay/milter/headers"
 )
 
 var pictures = flag.Bool("pictures", false, "write the pictures of the documentation")
@@ -78,7 +79,10 @@ func TestRoundcube(t *testing.T) {
 	const twice = "X-Assay-Result: v=1; trust=verified; disposition=deliver; tls=1.3; id=A\r\n"
 	rc.host.store(t, len(all)+1, []byte(plain))
 	rc.host.store(t, len(all)+2, []byte(twice+twice+"X-Assay-Summary: Sender confirmed: b.example.\r\n"+plain))
-	rc.login(t)
+	prefixed := mail{name: "prefixed", from: "Anna Partner <anna@partner.example>", subject: "offer", envelope: confirmed, language: headers.German,
+		prefix: "X-Mail-Check", result: "trust=authenticated; disposition=deliver;"}
+	rc.host.store(t, len(all)+3, d.deliver(t, prefixed))
+	rc.login(t, "user")
 	for i, m := range all {
 		t.Run(m.name, func(t *testing.T) { statements[m.name].compare(t, rc.statement(t, fmt.Sprint(i+1))) })
 	}
@@ -95,6 +99,17 @@ func TestRoundcube(t *testing.T) {
 		shown{}.compare(t, statementIn(t, page))
 	})
 	t.Run("browser", func(t *testing.T) { rc.browse(t, all) })
+	t.Run("German and another prefix", func(t *testing.T) {
+		rc.configure(t, "de_DE", "<?php $config['assay_prefix'] = 'X-Mail-Check';")
+		rc.login(t, "anwender")
+		shown{"authenticated", "Absender bestätigt", "Absender bestätigt: partner.example."}.compare(t, rc.statement(t, fmt.Sprint(len(all)+3)))
+		shown{}.compare(t, rc.statement(t, "1"))
+	})
+	t.Run("no prefix at all", func(t *testing.T) {
+		rc.configure(t, "en_US", "<?php $config['assay_prefix'] = \"X Y:\\n\";")
+		rc.login(t, "somebody")
+		statements["verified"].compare(t, rc.statement(t, "1"))
+	})
 }
 
 // browse opens mail in Chromium, where scripts run, and takes the pictures of the documentation if that is asked for.
@@ -223,9 +238,7 @@ func newRoundcube(t *testing.T) *roundcube {
 		"-d", "display_errors=0", "-d", "log_errors=1", "-d", "error_log="+rc.host.path("php.log"), "-S", fmt.Sprintf("127.0.0.1:%d", port), "-t", web)
 	c.Dir, c.Env = web, append(os.Environ(), "ROUNDCUBE_CONFIG_DIR="+rc.host.path("config/"))
 	start(t, c)
-	jar, err := cookiejar.New(nil)
-	must(t, err)
-	rc.client = &http.Client{Jar: jar, Timeout: time.Minute}
+	rc.client = &http.Client{Timeout: time.Minute}
 	t.Cleanup(func() {
 		if logs, _ := filepath.Glob(rc.host.path("*.log")); t.Failed() {
 			for _, l := range append(logs, rc.host.path("logs/errors.log")) {
@@ -256,15 +269,23 @@ func (rc *roundcube) install(t *testing.T, unpacked string) string {
 		must(t, os.Symlink(target, h.path(name)))
 	}
 	must(t, os.WriteFile(h.path("prepend.php"), fmt.Appendf(nil, "<?php define('INSTALL_PATH', '%s/');\n", h.path("web")), 0o644))
+	rc.configure(t, "en_US", "<?php")
+	return h.path("web")
+}
+
+// configure writes the configuration of Roundcube and of the plugin.
+func (rc *roundcube) configure(t *testing.T, language, plugin string) {
+	t.Helper()
+	h := rc.host
+	must(t, os.WriteFile(h.path("config/assay.inc.php"), []byte(plugin), 0o644))
 	must(t, os.WriteFile(h.path("config/config.inc.php"), fmt.Appendf(nil, `<?php
 $config = [
   'db_dsnw' => 'sqlite:///%[1]s/roundcube.db?mode=0600',
   'imap_host' => '127.0.0.1:%[2]d', 'smtp_host' => '127.0.0.1:1', 'des_key' => '0123456789abcdefghijklmn',
-  'plugins' => ['assay'], 'skin' => 'elastic', 'language' => 'en_US', 'log_dir' => '%[1]s/logs/', 'temp_dir' => '%[1]s/tmp/',
+  'plugins' => ['assay'], 'skin' => 'elastic', 'language' => '%[3]s', 'log_dir' => '%[1]s/logs/', 'temp_dir' => '%[1]s/tmp/',
   'enable_spellcheck' => false, 'enable_installer' => false, 'refresh_interval' => 0, 'mime_types' => null,
 ];
-`, h.dir, h.imap), 0o644))
-	return h.path("web")
+`, h.dir, h.imap, language), 0o644))
 }
 
 // proxy lets a browser without cookies see what the client that has logged in sees.
@@ -286,9 +307,12 @@ func (rc *roundcube) proxy(t *testing.T) {
 	rc.front = p.URL
 }
 
-// login logs in as a person does, through the form.
-func (rc *roundcube) login(t *testing.T) {
+// login logs in as a person does, through the form, with a new session. All users have the same mailbox.
+func (rc *roundcube) login(t *testing.T, user string) {
 	t.Helper()
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	rc.client.Jar = jar
 	poll(t, "PHP", func() (string, error) { return rc.get("/skins/elastic/meta.json") })
 	page, err := rc.get("/")
 	must(t, err)
@@ -297,7 +321,7 @@ func (rc *roundcube) login(t *testing.T) {
 		t.Fatalf("no form to log in:\n%s", page)
 	}
 	r, err := rc.client.PostForm(rc.back+"/?_task=login", url.Values{
-		"_token": {token[1]}, "_task": {"login"}, "_action": {"login"}, "_timezone": {"UTC"}, "_url": {""}, "_user": {"user"}, "_pass": {"secret"},
+		"_token": {token[1]}, "_task": {"login"}, "_action": {"login"}, "_timezone": {"UTC"}, "_url": {""}, "_user": {user}, "_pass": {"secret"},
 	})
 	must(t, err)
 	defer r.Body.Close()
@@ -454,6 +478,31 @@ echo json_encode(array_map(function ($v) {
 	for i, tt := range tests {
 		if got[i] != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got[i], tt.want)
+		}
+	}
+}
+
+// Every language of the plugin has words for every state, and for nothing else.
+func TestPluginSpeaksEveryLanguage(t *testing.T) {
+	states := map[string]string{}
+	for _, s := range statements {
+		states[s.state] = ""
+	}
+	states["unclear"] = ""
+	files, err := filepath.Glob(clients + "roundcube/assay/localization/*.inc")
+	must(t, err)
+	if len(files) < 2 {
+		t.Errorf("languages: %q", files)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		words := map[string]string{}
+		for _, m := range regexp.MustCompile(`(?m)^\$labels\['(\w+)'\] = '([^']+)';$`).FindAllStringSubmatch(string(text), -1) {
+			words[m[1]] = m[2]
+		}
+		if got, want := fmt.Sprint(sorted(words)), fmt.Sprint(sorted(states)); got != want {
+			t.Errorf("%s has words for %s, want %s", file, got, want)
 		}
 	}
 }

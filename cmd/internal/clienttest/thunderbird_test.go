@@ -2,9 +2,13 @@ package clienttest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/draw"
+	"image/png"
 	"io"
 	"net"
 	"os"
@@ -286,11 +290,27 @@ return last;`, name, sentence)
 		t.Errorf("%s: Thunderbird shows %q", name, text)
 	}
 	if *pictures {
-		var shot struct{ Value string }
-		must(t, json.Unmarshal(tb.call(t, "WebDriver:TakeScreenshot", map[string]any{"full": false}), &shot))
-		data, err := base64.StdEncoding.DecodeString(shot.Value)
-		must(t, err)
-		must(t, os.WriteFile("../../../packaging/doc/pictures/thunderbird-"+name+".png", data, 0o644))
+		tb.picture(t, name)
 	}
 	tb.run(t, `Services.wm.getMostRecentWindow("mail:messageWindow").close(); return "";`)
+}
+
+// picture takes the picture of the documentation: the upper part of the window that was opened last.
+func (tb *thunderbird) picture(t *testing.T, name string) {
+	t.Helper()
+	var handles []string
+	must(t, json.Unmarshal(tb.call(t, "WebDriver:GetWindowHandles", map[string]any{}), &handles))
+	tb.call(t, "WebDriver:SwitchToWindow", map[string]any{"handle": handles[len(handles)-1]})
+	var shot struct{ Value string }
+	must(t, json.Unmarshal(tb.call(t, "WebDriver:TakeScreenshot", map[string]any{"full": false}), &shot))
+	tb.call(t, "WebDriver:SwitchToWindow", map[string]any{"handle": handles[0]})
+	data, err := base64.StdEncoding.DecodeString(shot.Value)
+	must(t, err)
+	whole, err := png.Decode(bytes.NewReader(data))
+	must(t, err)
+	part := image.NewRGBA(image.Rect(0, 0, whole.Bounds().Dx(), 240))
+	draw.Draw(part, part.Bounds(), whole, image.Pt(0, 62), draw.Src)
+	var out bytes.Buffer
+	must(t, png.Encode(&out, part))
+	must(t, os.WriteFile("../../../packaging/doc/pictures/thunderbird-"+name+".png", out.Bytes(), 0o644))
 }
