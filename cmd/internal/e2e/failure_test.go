@@ -36,6 +36,8 @@ type rig struct {
 	config  string
 	log     string
 	state   string // rule sets and control socket; they survive the program
+	before  string // see mtatest.DaemonOptions
+	sockets []*os.File
 	daemon  *mtatest.Daemon
 }
 
@@ -48,12 +50,22 @@ func newRig(t *testing.T, program, config string) *rig {
 // newRigWith is newRig with MTAs that differ from plain ones.
 func newRigWith(t *testing.T, s setup, program, config string) *rig {
 	t.Helper()
+	r := newStopped(t, s, program, config)
+	r.start()
+	return r
+}
+
+// newStopped is newRigWith without starting the program.
+func newStopped(t *testing.T, s setup, program, config string) *rig {
+	t.Helper()
 	r := &rig{lane: newLane(t, s), t: t, state: stateDir(t), program: program, log: filepath.Join(t.TempDir(), "log")}
+	r.before = strings.ReplaceAll(s.before, "{state}", r.state)
 	r.dns = dnstest.New(t, failureZone, dnstest.Options{})
 	r.config = r.lane.config(t, config, r.dns.Addr())
-	r.start()
 	t.Cleanup(func() {
-		_ = r.daemon.Close()
+		if r.daemon != nil {
+			_ = r.daemon.Close()
+		}
 		if text, err := os.ReadFile(r.log); t.Failed() && err == nil {
 			t.Logf("end of the log of assay:\n%s", text[max(0, len(text)-4000):])
 		}
@@ -82,7 +94,7 @@ _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 func (r *rig) start() {
 	r.t.Helper()
 	var err error
-	r.daemon, err = mtatest.StartDaemonWith(r.program, r.config, mtatest.DaemonOptions{Log: r.log, State: r.state})
+	r.daemon, err = mtatest.StartDaemonWith(r.program, r.config, mtatest.DaemonOptions{Log: r.log, State: r.state, Before: r.before, Sockets: r.sockets})
 	must(r.t, err)
 }
 

@@ -30,8 +30,9 @@ type lane struct {
 
 // A setup says how the MTAs of a lane differ from plain ones.
 type setup struct {
-	main  map[string]string // main.cf parameters of Postfix
-	times string            // Sendmail's timeouts towards the milter
+	main   map[string]string // main.cf parameters of Postfix
+	times  string            // Sendmail's timeouts towards the milter
+	before string            // what happens before the program runs, see mtatest.DaemonOptions; {state} is the rig's directory
 }
 
 // newLane starts the MTAs. One that is not installed is left out, loudly; where ASSAY_REQUIRE_MTA is set it fails the
