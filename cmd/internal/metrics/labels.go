@@ -97,7 +97,7 @@ func methods() words { return words{"auth", "spf", "dkim", "arc", "dmarc", "ipre
 
 func stages() words { return words{"verify", "scan", "rules", "total"} }
 
-func limits() words { return words{"header", "body", "time", "dns", "fields_removed"} }
+func limits() words { return words{"header", "body", "time", "dns", "fields_removed", "connections"} }
 
 func outcomes() words { return words{"ok", "error"} }
 
