@@ -266,3 +266,18 @@ func BenchmarkWrite(b *testing.B) {
 		})
 	}
 }
+
+func TestQuarantineInTheLine(t *testing.T) {
+	o := &filter.Outcome{Quarantined: "q1m5k2c7-x8d2pq", OriginalKept: "q1m5k2c7-000000", Released: "q1m5k2c7-111111",
+		Forged: "quarantine: the token is not valid: it has been used\nby a@example.net"}
+	got := map[string]string{}
+	for _, a := range Attrs(View{Privacy: config.PrivacyMinimal}, o, nil) {
+		got[a.Key] = a.Value.String()
+	}
+	for key, want := range map[string]string{"quarantine": o.Quarantined, "original_kept": o.OriginalKept, "released": o.Released,
+		"not_released": "quarantine: the token is not valid: it has been used"} {
+		if got[key] != want {
+			t.Errorf("%s=%q, want %q", key, got[key], want)
+		}
+	}
+}

@@ -88,6 +88,7 @@ func Attrs(v View, o *filter.Outcome, err error) []slog.Attr {
 	l.attrs = append(l.attrs, slog.Int64("size", o.Size), slog.Int("parts", o.Parts), slog.Int("dns", len(o.Questions)),
 		slog.Int64("ms", o.Elapsed.Milliseconds()))
 	l.amendment(o.Amendment)
+	l.quarantine(o)
 	l.problem("unsealed", o.Unsealed)
 	l.problem("failure", o.Failure)
 	l.problem("error", errorText(err))
@@ -227,6 +228,14 @@ func openedWord(v smime.Verification) string {
 		return "authenticated"
 	}
 	return "unauthenticated"
+}
+
+// quarantine says what was stored, and what comes from there.
+func (l *line) quarantine(o *filter.Outcome) {
+	l.add("quarantine", o.Quarantined)
+	l.add("original_kept", o.OriginalKept)
+	l.add("released", o.Released)
+	l.problem("not_released", o.Forged)
 }
 
 // decision adds what is done about the message. One whose plan could not be sent is deferred by the MTA, whatever had been
