@@ -87,7 +87,7 @@ func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*insp
 	if i.passwords, err = c.Scan.Files.List(); err != nil {
 		return nil, fmt.Errorf("scan.files.passwords_file: %w", err)
 	}
-	if i.virus, err = newVirus(c.Scan.Virus, a.now, observe.virus); err != nil {
+	if i.virus, err = newVirus(c, a.now, observe.virus); err != nil {
 		return nil, err
 	}
 	if len(a.workers) > 0 {
@@ -99,7 +99,9 @@ func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*insp
 }
 
 // newVirus returns the virus scanners of a configuration, nil for none.
-func newVirus(c config.Virus, now func() time.Time, observe func(virus.Observation)) (*virus.Group, error) {
+func newVirus(cfg *config.Config, now func() time.Time, observe func(virus.Observation)) (*virus.Group, error) {
+	c := cfg.Scan.Virus
+	c.Timeout = virusTime(cfg)
 	opt := virus.Options{Mode: virus.Mode(c.Mode), MaxSize: c.MaxSize, Now: now, Observe: observe}
 	for _, address := range c.Clamd {
 		engine, err := clamd.New(clamd.Options{Address: address, Timeout: c.Timeout, MaxConnections: c.Connections})
@@ -119,6 +121,16 @@ func newVirus(c config.Virus, now func() time.Time, observe func(virus.Observati
 		return nil, nil
 	}
 	return virus.New(opt)
+}
+
+// virusTime is how long one scanner may take. A hung one leaves time within that of the message to ask the others, and to do
+// what is configured for the case that none answers.
+func virusTime(c *config.Config) time.Duration {
+	turns := 1
+	if virus.Mode(c.Scan.Virus.Mode) != virus.All {
+		turns = len(c.Scan.Virus.Clamd) + len(c.Scan.Virus.ICAP)
+	}
+	return min(c.Scan.Virus.Timeout, c.Limits.Time/time.Duration(turns+1))
 }
 
 // fileOptions returns the options of what looks into files.

@@ -149,7 +149,7 @@ func virusRows() []*key {
 			"With several scanners: first asks the next one only when one does not answer; all asks every one of them, and the worst "+
 				"answer counts."),
 		newKey("scan.virus.timeout", duration(time.Second, 10*time.Minute), time.Minute, func(c *Config) *time.Duration { return &at(c).Timeout },
-			"How long a scanner may take for one content."),
+			"How long a scanner may take for one content. It is never longer than what lets every scanner be asked within limits.time."),
 		newKey("scan.virus.connections", integer(1, 256), 4, func(c *Config) *int { return &at(c).Connections },
 			"Connections to one scanner at a time; more contents wait. Keep it below MaxThreads in clamd.conf."),
 		newKey("scan.virus.max_size", size(1<<20, 4<<30), 100<<20, func(c *Config) *int64 { return &at(c).MaxSize },

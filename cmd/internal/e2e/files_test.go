@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -261,6 +263,37 @@ func TestScannerAway(t *testing.T) {
 		if header, _ := fields(data); !strings.Contains(oneText(t, header, "X-Assay-Summary"), "No virus scanner was available") {
 			t.Errorf("%s", header)
 		}
+	}
+}
+
+// TestScannerHangs: of two scanners one takes what it is sent and never answers. The other one is asked within the time of the
+// same message, whatever scan.virus.timeout says.
+func TestScannerHangs(t *testing.T) {
+	l, assay, clamd := newLane(t, setup{}), program(t, false), clamtest.For(t, clamtest.Options{})
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	go swallow(silent)
+	d, err := mtatest.StartDaemon(assay, l.config(t, fmt.Sprintf("limits: {time: 9s, dns_time: 2s}\nscan: {virus: {clamd: [%q, %q]}}\n",
+		"tcp:"+silent.Addr().String(), clamd.Unix()), dnstest.New(t, smimeZone, dnstest.Options{}).Addr()), "")
+	must(t, err)
+	t.Cleanup(func() { _ = d.Close() })
+	l.each(t, func(t *testing.T, m mtatest.MTA) {
+		send(t, connect(t, m, "127.0.2.25"), between("alice@client.example", "b@rcpt.example"), packedMail(t, "a.zip", clamtest.EICAR()), 550)
+	})
+}
+
+// swallow reads what clients of a listener send, and says nothing.
+func swallow(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}()
 	}
 }
 
