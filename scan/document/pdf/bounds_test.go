@@ -13,6 +13,7 @@ import (
 
 	"assay/scan"
 	"assay/scan/container"
+	"assay/scan/document/pdf"
 )
 
 // itoa writes a number.
@@ -162,5 +163,16 @@ func TestObjects(t *testing.T) {
 	content := append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("1 0 obj<<>>endobj "), 500_001)...)
 	if r := readWithin(t, container.Limits{}, content); r.State != scan.Uninspectable || r.Method != "too many objects" {
 		t.Errorf("%s", r)
+	}
+}
+
+// A file of nothing but headers is handed out neither as a whole nor nearly so: it would be read again at every depth.
+func TestHeadersOnly(t *testing.T) {
+	content := bytes.Repeat([]byte("%PDF-1.4\n"), 100_000)
+	f := &container.File{Name: "a.pdf", Extension: "pdf", Content: content, Budget: container.NewBudget(t.Context(), container.Limits{}, nil)}
+	members := 0
+	v := pdf.Reader{}.Read(f, func(container.Member) bool { members++; return true })
+	if members != 0 || v.State != scan.Uninspectable {
+		t.Errorf("%d members, %+v", members, v)
 	}
 }

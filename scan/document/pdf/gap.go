@@ -21,7 +21,7 @@ func (s *survey) foreign(yield func(container.Member) bool) bool {
 	for _, g := range s.f.gaps {
 		piece := s.piece(g)
 		what := magic(piece)
-		if what == "" && len(piece) < leastForeign {
+		if what == "" && len(piece) < leastForeign || s.again(piece) {
 			continue
 		}
 		where := "octets between objects"
@@ -47,6 +47,13 @@ func (s *survey) foreign(yield func(container.Member) bool) bool {
 		}
 	}
 	return true
+}
+
+// again reports whether a piece is most of the file and would be read as a PDF once more, which shows nothing new: all objects
+// of the file are known. A file of nothing but headers would be read as often as files may lie in each other.
+func (s *survey) again(piece []byte) bool {
+	at, _ := header(piece[:min(len(piece), near)])
+	return at >= 0 && len(piece) > len(s.f.data)/2
 }
 
 // piece returns what a gap has beside white space, the header, and the end of the object before it.
