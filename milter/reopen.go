@@ -18,7 +18,7 @@ const (
 )
 
 // errReplaced means that the file of an activated socket is not there any more.
-var errReplaced = errors.New("the service manager has to make it again: systemctl restart assay.socket")
+var errReplaced = errors.New("the service manager has to make it again: systemctl restart assay.socket assay.service")
 
 // A socketFile is a listener of a unix socket that notices when its file is gone. The kernel goes on listening then, but
 // nobody can connect any more, and nothing fails: without a look at the file now and then, an MTA defers all mail until a

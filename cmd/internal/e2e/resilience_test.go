@@ -374,8 +374,10 @@ func TestIdleConnections(t *testing.T) {
 	const idle, limit = 5000, 1000
 	raise(t, idle+1000)
 	r := newRig(t, program(t, false), fmt.Sprintf("limits: {connections: %d}\n", limit))
+	early := map[string]*mtatest.Client{} // sessions that were there before and have nothing to send for a while
 	for _, m := range r.mtas() {
 		one(t, m, "warm@rcpt.example", plain, 250)
+		early[m.Name()] = connect(t, m, "127.0.2.25")
 	}
 	before, log := footprintOf(t, r.daemon), r.daemon.Log()
 	offer := []byte("\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff")
@@ -398,6 +400,18 @@ func TestIdleConnections(t *testing.T) {
 			}
 			r.exactlyOnce(t, to)
 		}
+		to := "early-" + m.Name() + "@rcpt.example" // deferred if the session was the one that was closed
+		reply, err := early[m.Name()].Send(between("a@client.example", to), []byte(plain))
+		must(t, err)
+		switch reply.Code / 100 {
+		case 4:
+			t.Logf("a session that was idle is answered %s", reply)
+			one(t, m, to, plain, 250)
+		case 2:
+		default:
+			t.Errorf("a session that was idle is answered %s", reply)
+		}
+		r.exactlyOnce(t, to)
 		now := footprintOf(t, r.daemon)
 		most.files, most.memory = max(most.files, now.files), max(most.memory, now.memory)
 	})
