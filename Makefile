@@ -14,16 +14,20 @@ GO    := go
 SUDO  := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -E env PATH="$$PATH:/usr/local/go/bin:/usr/sbin:/sbin")
 # Packages whose tests run MTAs, which only root can. They take minutes; all others take seconds.
 SLOW  := ./cmd/internal/mtatest ./cmd/internal/e2e
-FAST   = $(shell $(GO) list ./... | grep -v -e /internal/mtatest$$ -e /internal/e2e$$)
+# Packages whose tests need packages, a Debian to install them on, and root.
+PACKED := ./cmd/internal/packagetest
+# How packages for tests are built: without the revision, which only a work tree has.
+PACK   := BUILDVCS=false VERSION=0.0.1~test SOURCE_DATE_EPOCH=1700000000 ARCHES=$$($(GO) env GOHOSTARCH)
+FAST   = $(shell $(GO) list ./... | grep -v -e /internal/mtatest$$ -e /internal/e2e$$ -e /internal/packagetest$$)
 # On Debian a missing MTA is a failure, not a skipped test.
 MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 
 # Says which tests did not run and why, and fails for all that have to. Absent may be the foreign test vectors, and IPv6, and
 # what make html runs; where packaging/test/deps.sh cannot install anything, whatever is not installed.
 REPORT := $(GO) run ./cmd/internal/testreport
-ABSENT := $(if $(MTAS),ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT|ASSAY_THUNDERBIRD,.)
+ABSENT := $(if $(MTAS),lintian is not installed|ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT|ASSAY_THUNDERBIRD,.)
 
-.PHONY: all build packages image demo test lint fast race e2e html clients deps root clean
+.PHONY: all build packages image demo test lint fast race e2e packed html clients deps root clean
 
 all: build
 
@@ -47,6 +51,7 @@ test: root deps
 	@$(MAKE) --no-print-directory fast
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory e2e
+	@$(MAKE) --no-print-directory packed
 
 # An MTA changes its identity when it delivers. Better to say so now than in the middle.
 root:
@@ -73,6 +78,16 @@ e2e: root
 	@$(GO) build -buildvcs=false -race -o dist/test/assay-race ./cmd/assay
 	ASSAY_BINARY=$(CURDIR)/dist/test/assay ASSAY_RACE_BINARY=$(CURDIR)/dist/test/assay-race $(MTAS) \
 		$(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(SLOW) | $(REPORT) -allow '$(ABSENT)'
+
+# Packages of this machine's architecture from two copies of the tree, which have to be the same; then they are installed.
+packed: root
+	@rm -rf dist/test/packages && mkdir -p dist/test/packages/tree/dist
+	@cp -R go.mod go.sum LICENSE README.md CHANGELOG.md cmd milter rules scan verify packaging dist/test/packages/tree/
+	@$(PACK) packaging/build.sh $(CURDIR)/dist/test/packages/one
+	@$(PACK) NFPM=$(CURDIR)/dist/tools/nfpm-v2.45.0 dist/test/packages/tree/packaging/build.sh $(CURDIR)/dist/test/packages/two
+	@$(GO) build -buildvcs=false -o dist/test/release ./cmd/internal/release
+	ASSAY_PACKAGES=$(CURDIR)/dist/test/packages/one ASSAY_PACKAGES_AGAIN=$(CURDIR)/dist/test/packages/two ASSAY_RELEASE=$(CURDIR)/dist/test/release \
+		$(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(PACKED) | $(REPORT) -allow '$(ABSENT)'
 
 # What takes too long for every run: every vector of HTML in Chromium, generated documents, and how newsletters look before and
 # after (pictures below dist/html).

@@ -4,6 +4,7 @@
 #   VERSION            default: the tag of the commit, or 0.1.0~git and its time and name
 #   SOURCE_DATE_EPOCH  default: the time of the commit. It is the time of every file, so that two builds are the same
 #                      octet for octet
+#   BUILDVCS           default: true, the revision is written into the program
 #   ARCHES, FORMATS    default: "amd64 arm64", "deb rpm"
 set -eu
 umask 022
@@ -23,7 +24,7 @@ die() {
 in_git() { git rev-parse --verify --quiet HEAD >/dev/null 2>&1; }
 
 if in_git; then
-    vcs=true
+    vcs=${BUILDVCS:-true}
     epoch=$(git log -1 --format=%ct)
     tag=$(git tag --points-at HEAD --list 'v[0-9]*' | head -n 1)
     version=${tag#v}

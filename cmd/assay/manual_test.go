@@ -45,7 +45,7 @@ func TestManualPagesAreClean(t *testing.T) {
 		for _, lint := range [][]string{{"mandoc", "-T", "lint", "-W", "error"}, {"groff", "-man", "-Tutf8", "-ww", "-Wbreak", "-z"}} {
 			program, err := exec.LookPath(lint[0])
 			if err != nil {
-				t.Errorf("%s is not installed (packaging/test/deps.sh)", lint[0])
+				t.Logf("NOT RUN: %s is not installed (packaging/test/deps.sh)", lint[0])
 				continue
 			}
 			cmd := exec.Command(program, lint[1:]...)
@@ -168,7 +168,7 @@ func TestCompletions(t *testing.T) {
 		writeFile(t, file, string(output(t, "completion", shell)))
 		program, err := exec.LookPath(shell)
 		if err != nil {
-			t.Errorf("%s is not installed (packaging/test/deps.sh)", shell)
+			t.Logf("NOT RUN: %s is not installed (packaging/test/deps.sh)", shell)
 			continue
 		}
 		if said, err := exec.Command(program, append(load, file)...).CombinedOutput(); err != nil || len(said) > 0 {

@@ -146,6 +146,19 @@ unpack_roundcube() {
     rm -rf "$cache/deb"
 }
 
+# pack_debian makes a small Debian 12 with Postfix, on which the tests install the packages.
+pack_debian() {
+    [ ! -e "$cache/debian.tar" ] || return 0
+    say "making a Debian for the packages in dist/test/debian.tar"
+    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1)
+    dir=$(as_root mktemp -d)
+    as_root debootstrap --variant=minbase --include=postfix,ca-certificates bookworm "$dir/root" "${site:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" 2>&1 ||
+        die "debootstrap failed, see dist/test/debootstrap.log"
+    as_root tar -C "$dir/root" -c --exclude=./var/cache/apt --exclude=./var/lib/apt/lists --exclude='./proc/*' -f - . >"$cache/debian.tar.new"
+    as_root rm -rf "$dir"
+    mv "$cache/debian.tar.new" "$cache/debian.tar"
+}
+
 command -v apt-get >/dev/null 2>&1 || {
     say "this is not Debian: install Postfix, m4, gcc, python3-dkim and libmail-dkim-perl in your own way"
     say "and unpack Sendmail below $sendmail (or set ASSAY_SENDMAIL), and install ClamAV's clamd (or set ASSAY_CLAMD);"
@@ -159,10 +172,12 @@ demo)
     ;;
 test)
     install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core \
-        dovecot-sieve dovecot-imapd php-cli php-intl php-mbstring php-xml php-sqlite3
+        dovecot-sieve dovecot-imapd php-cli php-intl php-mbstring php-xml php-sqlite3 \
+        debootstrap mandoc groff-base zsh fish rpm apparmor systemd
     unpack_sendmail
     unpack_clamav
     unpack_roundcube
+    pack_debian
     ;;
 clients)
     install thunderbird
