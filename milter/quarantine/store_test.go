@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -362,5 +363,49 @@ func TestIDs(t *testing.T) {
 		if _, _, err := s.Message(id); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}
+	}
+}
+
+// TestRootLeavesTheQuarantineToTheDaemon: what root makes in it belongs to the daemon, the files that SQLite makes among it.
+func TestRootLeavesTheQuarantineToTheDaemon(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("an ordinary user makes files of his own only")
+		return
+	}
+	const nobody = 65534
+	top := filepath.Join(t.TempDir(), "lib")
+	dir := filepath.Join(top, "quarantine")
+	if err := errors.Join(os.Mkdir(top, 0o755), os.Chown(top, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	id := keep(t, s, sample, nil)
+	if _, err := s.Release(t.Context(), Release{ID: id, Who: "root", Reason: "x"}, func(context.Context, Mail) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, s, sample+"2", nil)
+	seen := 0
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		seen++
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != nobody {
+			t.Errorf("%s belongs to user %d", path, stat.Uid)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return nil
+	})
+	if err != nil || seen < 8 {
+		t.Errorf("%d files, %v", seen, err)
 	}
 }
