@@ -84,11 +84,35 @@ func TestKilledAgainAndAgain(t *testing.T) {
 			time.Sleep(time.Duration(150+90*i) * time.Millisecond)
 			must(t, r.daemon.Signal(syscall.SIGKILL))
 			must(t, r.daemon.Await())
+			r.alone(t)
 			_ = r.daemon.Close()
 			r.start()
+			one(t, m, "file@rcpt.example", withFile, 250)
+			if helpers, err := r.daemon.Helpers(); err != nil || len(helpers) == 0 {
+				t.Errorf("no process opens files: %v", err)
+			}
 		}
 		r.exactlyOnce(t, stop()...)
 	})
+}
+
+// withFile is a message with an attachment that is opened.
+const withFile = "From: a@client.example\r\nTo: b@rcpt.example\r\nSubject: x\r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\nMIME-Version: 1.0\r\n" +
+	"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\n%PDF-1.4\r\n%%EOF\r\n"
+
+// alone waits until the program has left no process behind.
+func (r *rig) alone(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		left, err := r.daemon.Helpers()
+		must(t, err)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the processes %v live on after the program was killed", left)
+		}
+	}
 }
 
 // TestFullDisk: no room for the bodies of large messages, when they come and when the program starts. Small ones are none the

@@ -141,6 +141,29 @@ func (d *Daemon) Inside(args ...string) error {
 	return nil
 }
 
+// Helpers returns the numbers of the other processes of the daemon's session that have not ended.
+func (d *Daemon) Helpers() ([]int, error) {
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	var helpers []int
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		var state string
+		var parent, group, session int
+		rest := string(text[strings.LastIndexByte(string(text), ')')+1:]) // the name before it may hold anything
+		if _, err := fmt.Sscan(rest, &state, &parent, &group, &session); err != nil {
+			return nil, fmt.Errorf("mtatest: %s: %w", path, err)
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if session == d.PID() && pid != d.PID() && state != "Z" && state != "X" {
+			helpers = append(helpers, pid)
+		}
+	}
+	return helpers, err
+}
+
 // Memory returns how many octets of memory the daemon occupies (VmRSS).
 func (d *Daemon) Memory() (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
