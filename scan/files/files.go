@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/sync/semaphore"
 
@@ -116,11 +118,21 @@ func (i *inspection) files(ctx context.Context) scan.Report {
 	return found
 }
 
+// withoutControls is a name as it may stand in a path.
+func withoutControls(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, name)
+}
+
 // File looks into one file that is no part of a message. Its object is the first of the report, with the name as path.
 func (s *Scanner) File(ctx context.Context, name string, content []byte) scan.Report {
 	o := attach.Identify(name, "", content[:min(len(content), attach.Window)])
 	sum := sha256.Sum256(content)
-	o.Path, o.Size, o.SHA256 = name, int64(len(content)), hex.EncodeToString(sum[:])
+	o.Path, o.Size, o.SHA256 = withoutControls(name), int64(len(content)), hex.EncodeToString(sum[:])
 	i := &inspection{scanner: s, left: s.opt.Limits, asked: map[string]verdict{}, guessed: true, passwords: s.opt.Passwords}
 	var report scan.Report
 	if o.Size > i.left.Member {

@@ -280,6 +280,9 @@ func TestInline(t *testing.T) {
 // A single file is looked into like an attachment.
 func TestFile(t *testing.T) {
 	z := zipped(t, "b.txt", marker)
+	if r := New(Options{Engine: inProcess()}).File(context.Background(), "a\n.zip\x1b", z); r.Objects[0].Path != "a.zip" || r.Objects[1].Path != "a.zip/b.txt" {
+		t.Errorf("control characters in a path: %q", objects(r))
+	}
 	r := New(Options{Engine: inProcess(), Virus: &scanner{}}).File(context.Background(), "a.zip", z)
 	if got := objects(r); !slices.Equal(got, []string{"a.zip bad  Test.Marker", "a.zip/b.txt bad  Test.Marker"}) || r.Virus.State != scan.VirusFound {
 		t.Errorf("got %q, %v", got, r.Virus)
