@@ -69,7 +69,7 @@ func (s subject) file(class config.Class, hasShipped bool) string {
 	if hasShipped {
 		b.WriteString("override:\n")
 		for _, id := range s.shipped {
-			fmt.Fprintf(&b, "  - {id: %s, mode: \"off\", reason: scan.unscanned.%s is set in the configuration}\n", id, class.Name)
+			fmt.Fprintf(&b, "  - {id: %s, mode: \"off\", reason: \"scan.unscanned.%s decides unless it is rules\"}\n", id, class.Name)
 		}
 	}
 	fmt.Fprintf(&b, "rules:\n  - id: unscanned-%s\n    title: \"Decided: %s\"\n    severity: %s\n    mode: enforce\n    controls: [APP.5.3.A4]\n", class.Name, s.words, s.severity)

@@ -91,11 +91,12 @@ func TestEnvironment(t *testing.T) {
 
 func TestEnvironmentProblems(t *testing.T) {
 	_, err := Parse("", nil, []string{
-		"ASSAY__RESOLVER__TIMEOUTT=5s", "ASSAY__LOG__LEVEL=loud", "ASSAY__LOG=x", "ASSAY__TRUST__NETWORKS=10.0.0.0/8,x",
+		"ASSAY__RESOLVER__TIMEOUTT=5s", "ASSAY__LOG__LEVEL=loud", "ASSAY__LOG=x", "ASSAY__TRUST__NETWORKS=10.0.0.0/8,x", "ASSAY__SCAN__UNSCANNED__PDF=x",
 	})
 	const want = `environment: unknown variable "ASSAY__LOG" (did you mean "ASSAY__LOG__LEVEL"?)
 environment: ASSAY__LOG__LEVEL: log.level: "loud" is not one of debug, info, warn, error
 environment: unknown variable "ASSAY__RESOLVER__TIMEOUTT" (did you mean "ASSAY__RESOLVER__TIMEOUT"?)
+environment: ASSAY__SCAN__UNSCANNED__PDF: scan.unscanned.pdf: "x" is not one of rules, deliver, tag, remove, quarantine, reject
 environment: ASSAY__TRUST__NETWORKS: trust.networks: "x" is not a network such as 192.0.2.0/24 or 2001:db8::/32`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)

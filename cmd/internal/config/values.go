@@ -343,7 +343,8 @@ func choice[T ~string](words ...T) scalar[T] {
 			if len(names) == 1 {
 				return "", fmt.Errorf("is not %s, the only choice", names[0])
 			}
-			return "", fmt.Errorf("is not one of %s%s", strings.Join(names, ", "), DidYouMean(text, names))
+			named := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "" }) // not set has no name
+			return "", fmt.Errorf("is not one of %s%s", strings.Join(named, ", "), DidYouMean(text, named))
 		},
 	}
 }
