@@ -284,8 +284,12 @@ func (a *app) quarantineShow() *cobra.Command {
 	c.Flags().BoolVar(&f.raw, "raw", false, "print the message, octet for octet as it was received")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&f.original, "original", false, "the argument is the hash of an original")
-	c.MarkFlagsMutuallyExclusive("headers", "raw", "json")
-	c.RunE = a.withDesk(path, func(ctx context.Context, d *desk, args []string) error { return d.show(ctx, args[0], f) })
+	c.RunE = a.withDesk(path, func(ctx context.Context, d *desk, args []string) error {
+		if f.headers && f.raw || f.json && (f.headers || f.raw) {
+			return usageError{errors.New("--headers, --raw and --json exclude each other")}
+		}
+		return d.show(ctx, args[0], f)
+	})
 	return c
 }
 
