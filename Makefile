@@ -86,8 +86,9 @@ packed: root
 	@$(PACK) packaging/build.sh $(CURDIR)/dist/test/packages/one
 	@$(PACK) NFPM=$(CURDIR)/dist/tools/nfpm-v2.45.0 dist/test/packages/tree/packaging/build.sh $(CURDIR)/dist/test/packages/two
 	@$(GO) build -buildvcs=false -o dist/test/release ./cmd/internal/release
+	@CGO_ENABLED=0 $(GO) build -buildvcs=false -o dist/test/assay ./cmd/assay
 	ASSAY_PACKAGES=$(CURDIR)/dist/test/packages/one ASSAY_PACKAGES_AGAIN=$(CURDIR)/dist/test/packages/two ASSAY_RELEASE=$(CURDIR)/dist/test/release \
-		$(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(PACKED) | $(REPORT) -allow '$(ABSENT)'
+		ASSAY_BINARY=$(CURDIR)/dist/test/assay $(MTAS) $(GO) test -json -timeout 15m $(if $(SUDO),-exec '$(SUDO)') $(PACKED) | $(REPORT) -allow '$(ABSENT)'
 
 # What takes too long for every run: every vector of HTML in Chromium, generated documents, and how newsletters look before and
 # after (pictures below dist/html).

@@ -75,11 +75,12 @@ say "milters $(grep -c milters /etc/postfix/main.cf || true)"
 kill -0 "$pid" 2>/dev/null || say "stopped"
 dpkg -i /assay.deb 2>&1
 grep -q mine /etc/assay/assay.yaml && say "installed again"
-mkdir -p /var/lib/assay/quarantine/msg
-echo mail >/var/lib/assay/quarantine/msg/one.eml
+mkdir -p /var/lib/assay/quarantine/messages/xx
+echo mail >/var/lib/assay/quarantine/messages/xx/onexx
 dpkg -P assay 2>&1
-[ ! -e /etc/assay ] && [ -e /var/lib/assay/quarantine/msg/one.eml ] && say "mail kept"
-rm -r /var/lib/assay/quarantine
+[ ! -e /etc/assay ] && [ -e /var/lib/assay/quarantine/messages/xx/onexx ] && say "mail kept"
+rm -r /var/lib/assay/quarantine/messages
+echo index >/var/lib/assay/quarantine/index.db
 dpkg -i /assay.deb 2>&1
 dpkg -P assay 2>&1
 [ ! -e /etc/assay ] && [ ! -e /var/lib/assay ] && [ ! -e /run/assay ] && [ ! -e /var/log/assay.log ] && say "purged"

@@ -28,7 +28,7 @@ const (
 )
 
 // mailers is where the mailers begin, behind every INPUT_MAIL_FILTER.
-var mailers = regexp.MustCompile("(?m)^(MAILER_DEFINITIONS|MAILER\\()")
+var mailers = regexp.MustCompile(`(?m)^(MAILER_DEFINITIONS|MAILER\()`)
 
 // filters finds milters that are there.
 var filters = regexp.MustCompile("(?m)^[ \t]*(?:INPUT_MAIL_FILTER|MAIL_FILTER)\\(`([^']*)'")
