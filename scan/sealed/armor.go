@@ -25,6 +25,7 @@ func blocks(text []byte, visit func(block) bool) {
 	if !bytes.Contains(text, beginMark) {
 		return
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // editors of Windows begin a text with it
 	open, start := "", 0
 	emit := func(end int, closed bool) bool {
 		if open == "" {
