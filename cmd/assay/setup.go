@@ -23,10 +23,10 @@ const setupState = "/var/lib/assay/setup"
 
 // A setupFlags is the command line of "setup".
 type setupFlags struct {
-	config                          string
-	apply, undo, check, json, probe bool
-	state                           string
-	opt                             setup.Options
+	config                   string
+	apply, undo, check, json bool
+	state                    string
+	opt                      setup.Options
 }
 
 // setup returns "setup".
