@@ -80,7 +80,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	r.each(t, func(t *testing.T, m mtatest.MTA) {
 		r.dns.Set(dnstest.Options{Delay: 20 * time.Millisecond})
 		stop := r.traffic(t, m, 8, "kill9", true)
-		for i := range 4 {
+		for i := range 3 {
 			time.Sleep(time.Duration(150+90*i) * time.Millisecond)
 			must(t, r.daemon.Signal(syscall.SIGKILL))
 			must(t, r.daemon.Await())

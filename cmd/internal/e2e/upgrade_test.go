@@ -44,7 +44,7 @@ func manager(t *testing.T, l *lane) []*os.File {
 // program.
 func TestUpgradeUnderLoad(t *testing.T) {
 	messages := map[string]int{"postfix": 700, "sendmail": 300}
-	upgrades := 4
+	upgrades := 3
 	if os.Getenv(fullUpgrade) != "" {
 		messages, upgrades = map[string]int{"postfix": 10_000, "sendmail": 2_000}, 20
 	}
