@@ -64,9 +64,8 @@ common() {
     cp rules/shipped/*.yaml "$1/share/rules.d/"
     "$2" config schema >"$1/share/assay.schema.json"
     "$2" rules schema >"$1/share/rules.schema.json"
-    for dir in grafana prometheus sieve thunderbird roundcube outlook; do
-        [ ! -d "packaging/$dir" ] || cp -R "packaging/$dir" "$1/share/"
-    done
+    cp -R packaging/grafana packaging/prometheus packaging/clients "$1/share/"
+    rm "$1/share/clients/pictures.sh" # draws the pictures of the documentation, with the tests of the source tree
     cp -R packaging/doc/. "$1/doc/"
     cp README.md packaging/README.Debian packaging/explain-json.md packaging/scan-json.md "$1/doc/"
     gzip -9nc CHANGELOG.md >"$1/doc/changelog.gz"
