@@ -6,6 +6,7 @@
 package attach
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -57,7 +58,7 @@ type File struct {
 	Object *scan.Object
 	Part   *message.Part    // that carries it; nil for a file that no part of the strict reading is
 	Head   []byte           // its beginning, at most Window octets; not to be kept
-	Open   func() io.Reader // reads it from the start, decoded
+	Open   func() io.Reader // reads it from the start, decoded; of use only until Inspect returns
 }
 
 // Window is how many octets of a file are kept to tell its type.
@@ -94,8 +95,12 @@ type run struct {
 	full   bool // the limit was reported
 	hash   hash.Hash
 	head   []byte
+	whole  []byte // all of the file, if it is not larger than maxWhole
 	buf    []byte
 }
+
+// maxWhole is the largest file that is kept while Inspectors look at it, so that it is decoded once.
+const maxWhole = 1 << 20
 
 // visit goes through the tree in message order. An attached message is a file itself, and what it carries are files of
 // this message too; only the outermost is read as a whole, for else nesting would multiply the work.
@@ -182,7 +187,7 @@ func (r *run) file(p *message.Part, names []name) {
 // read hashes a part and keeps its beginning in r.head.
 func (r *run) read(p *message.Part) (size int64, sum string, err error) {
 	r.hash.Reset()
-	r.head = r.head[:0]
+	r.head, r.whole = r.head[:0], r.whole[:0]
 	content := r.m.Content(p)
 	for {
 		if err := r.ctx.Err(); err != nil {
@@ -191,7 +196,9 @@ func (r *run) read(p *message.Part) (size int64, sum string, err error) {
 		n, err := content.Read(r.buf)
 		r.hash.Write(r.buf[:n])
 		r.head = append(r.head, r.buf[:min(n, Window-len(r.head))]...)
-		size += int64(n)
+		if size += int64(n); size <= maxWhole {
+			r.whole = append(r.whole, r.buf[:n]...)
+		}
 		if err == io.EOF {
 			return size, hex.EncodeToString(r.hash.Sum(nil)), nil
 		}
@@ -259,6 +266,9 @@ func (r *run) inspect(p *message.Part, o *scan.Object, err error) scan.Report {
 	}
 	for _, inspector := range r.opt.Inspectors {
 		f := File{Object: o, Part: p, Head: r.head, Open: func() io.Reader { return r.m.Content(p) }}
+		if o.Size <= maxWhole {
+			f.Open = func() io.Reader { return bytes.NewReader(r.whole) }
+		}
 		found.Add(r.guarded(inspector, f))
 	}
 	return found
