@@ -210,10 +210,10 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("%s: %.20q", id, got)
 		}
 	}
-	if err := os.Remove(s.path(acked[0])); err != nil { // somebody makes room, enough for another message
+	if err := os.Remove(s.path(acked[0])); err != nil { // somebody makes room
 		t.Fatal(err)
 	}
-	for _, id := range acked[1:min(20, len(acked))] {
+	for _, id := range acked[1 : len(acked)/2] { // the index needs room too, to be written anew
 		if err := os.Remove(s.path(id)); err != nil {
 			t.Fatal(err)
 		}

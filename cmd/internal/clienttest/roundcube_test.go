@@ -235,6 +235,7 @@ func newRoundcube(t *testing.T) *roundcube {
 	must(t, err)
 	rc.back = fmt.Sprintf("http://127.0.0.1:%d", port)
 	c := exec.Command("php", "-d", "include_path=.:"+unpacked+"/usr/share/php", "-d", "auto_prepend_file="+rc.host.path("prepend.php"),
+		"-d", "opcache.enable=0", // which looks at the configuration again only after two seconds
 		"-d", "display_errors=0", "-d", "log_errors=1", "-d", "error_log="+rc.host.path("php.log"), "-S", fmt.Sprintf("127.0.0.1:%d", port), "-t", web)
 	c.Dir, c.Env = web, append(os.Environ(), "ROUNDCUBE_CONFIG_DIR="+rc.host.path("config/"))
 	start(t, c)
