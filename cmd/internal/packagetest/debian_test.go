@@ -61,6 +61,25 @@ assay ctl status >/dev/null && say "still answers"
 		"== installed", "== still running", "== still answers", "== restarted by hand")
 }
 
+// In a container the first process may be one that waits for nobody else's children: a daemon that has ended stays there as a
+// zombie, and a restart must not take that for one that still works.
+func TestRestartUnderAnIdleInit(t *testing.T) {
+	out := inside(t, `
+dpkg -i /assay.deb 2>&1
+cat >/inner <<'EOF'
+/etc/init.d/assay start
+first=$(cat /run/assay.pid)
+begun=$(date +%s)
+/etc/init.d/assay restart && [ $(($(date +%s) - begun)) -lt 30 ] && echo "== soon"
+grep -q '^State:.*Z' /proc/$first/status && echo "== zombie"
+[ "$first" != "$(cat /run/assay.pid)" ] && assay ctl status >/dev/null && echo "== answers"
+/etc/init.d/assay stop && [ ! -e /run/assay.pid ] && /etc/init.d/assay stop && echo "== stopped"
+EOF
+unshare --pid --fork --kill-child --mount-proc perl -e 'my $child = fork; exec "sh", "/inner" unless $child; waitpid $child, 0'
+`)
+	wants(t, out, "== soon", "== zombie", "== answers", "== stopped")
+}
+
 // Removing puts the MTA back and keeps configuration and state; purging takes them away, but never mail in the quarantine.
 func TestRemoveAndPurge(t *testing.T) {
 	out := inside(t, `
