@@ -210,18 +210,13 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("%s: %.20q", id, got)
 		}
 	}
-	if err := os.Remove(s.path(acked[0])); err != nil { // somebody makes room
+	if err := unix.Mount("none", dir, "tmpfs", unix.MS_REMOUNT, "size=16m"); err != nil { // somebody makes room
 		t.Fatal(err)
-	}
-	for _, id := range acked[1 : len(acked)/2] { // the index needs room too, to be written anew
-		if err := os.Remove(s.path(id)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	if _, err := s.Keep(t.Context(), unique("fits again"), entry()); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
-	if r, err := s.Check(t.Context(), true); err != nil || len(r.Damaged) > 0 {
+	if r, err := s.Check(t.Context(), true); err != nil || r.Changed() {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
