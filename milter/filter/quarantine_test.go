@@ -202,9 +202,14 @@ func TestReleasedMessageIsNotJudged(t *testing.T) {
 	if out.String() != want || o.Released != "q1" {
 		t.Errorf("delivered %q", out.String())
 	}
-	for name, token := range map[string]string{"forged": "X-Assay-Release: bad", "twice": "X-Assay-Release: good\r\nX-Assay-Release: good"} {
+	out.Reset()
+	m = read(t, message.Envelope{ClientIP: netip.MustParseAddr("127.0.0.1")}, with("X-Assay-Release: good\r\nX-Assay-Release: the sender's own")...)
+	if err := plan.Apply(f.Explain(t.Context(), m, granted).Plan, m, &out); err != nil || out.String() != want {
+		t.Errorf("a field of the sender keeps his mail from being released: %v, %q", err, out.String())
+	}
+	for name, token := range map[string]string{"forged": "X-Assay-Release: bad", "not on top": "X-Assay-Release: bad\r\nX-Assay-Release: good"} {
 		o := f.Explain(t.Context(), read(t, message.Envelope{}, with(token)...), granted)
-		if o.Plan.Verdict != plan.Refuse || o.Released != "" || (name == "forged") != (o.Forged != "") {
+		if o.Plan.Verdict != plan.Refuse || o.Released != "" || o.Forged == "" {
 			t.Errorf("%s: %+v %q", name, o.Plan, o.Forged)
 		}
 	}
