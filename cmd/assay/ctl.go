@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"assay/cmd/internal/config"
 	"assay/cmd/internal/health"
 	"assay/milter/control"
 	"assay/milter/ruleset"
@@ -194,9 +195,14 @@ func (a *app) ctlPseudonym() *cobra.Command {
 	return c
 }
 
-// ask asks the running daemon and decodes its answer, if one is wanted. The error is its own if the command has failed.
+// ask asks the running daemon and decodes its answer, if one is wanted. The error is its own if the command has failed. A
+// configuration that has gone wrong since the daemon read it is no reason not to ask.
 func (a *app) ask(ctx context.Context, path, command string, args, answer any) error {
-	response, err := a.call(ctx, path, command, args)
+	socket, err := config.ControlSocket(path, a.environ)
+	if err != nil {
+		return err
+	}
+	response, err := call(ctx, socket, command, args)
 	if err != nil {
 		return err
 	}
@@ -209,18 +215,23 @@ func (a *app) ask(ctx context.Context, path, command string, args, answer any) e
 	return json.Unmarshal(response.Data, answer)
 }
 
-// call asks the running daemon.
+// call asks the running daemon, if the configuration is right.
 func (a *app) call(ctx context.Context, path, command string, args any) (control.Response, error) {
 	loaded, err := a.load(path)
 	if err != nil {
 		return control.Response{}, err
 	}
-	socket := loaded.Config.Listen.Control
+	return call(ctx, loaded.Config.Listen.Control, command, args)
+}
+
+// call asks the daemon behind a control socket.
+func call(ctx context.Context, socket, command string, args any) (control.Response, error) {
 	if socket == "" {
 		return control.Response{}, errors.New("listen.control is empty in the configuration: there is no way to speak to the daemon")
 	}
 	r := control.Request{Command: command}
 	if args != nil {
+		var err error
 		if r.Args, err = json.Marshal(args); err != nil {
 			return control.Response{}, err
 		}

@@ -88,6 +88,22 @@ func TestDrain(t *testing.T) {
 	s.log.await(t, `msg="new messages are taken again"`)
 }
 
+// The status of a daemon can be asked for when somebody has just spoilt its configuration.
+func TestStatusWithWrongConfiguration(t *testing.T) {
+	s := serve(t, "")
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config, append(text, "\nunknown: key\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.answer(t, exitDone, "ctl", "status"); !strings.Contains(out, "running since ") {
+		t.Errorf("status says\n%s", out)
+	}
+	s.answer(t, exitFailed, "ctl", "reload")
+}
+
 // What the status and the health of a daemon say, for people and for programs.
 func TestStatusAndHealth(t *testing.T) {
 	s := serve(t, "")

@@ -251,18 +251,37 @@ func Default() *Config {
 // Load reads the configuration file path and the overrides in environ. An empty path stands for DefaultPath, which may be
 // missing. The error is of type Problems when the configuration is wrong.
 func Load(path string, environ []string) (*Loaded, error) {
+	name, text, err := find(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, text, environ)
+}
+
+// ControlSocket returns the control socket that a configuration names, also if other things in it are wrong: a daemon goes on
+// with what it has read before, and can be asked.
+func ControlSocket(path string, environ []string) (string, error) {
+	name, text, err := find(path)
+	if err != nil {
+		return "", err
+	}
+	return read(name, text, environ).config.Listen.Control, nil
+}
+
+// find returns name and text of the configuration file path; both are empty if there is no file and none is required.
+func find(path string) (string, []byte, error) {
 	required := path != ""
 	if !required {
 		path = DefaultPath
 	}
 	text, err := readFile(path)
 	if os.IsNotExist(err) && !required {
-		return Parse("", nil, environ)
+		return "", nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return "", nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, text, environ)
+	return path, text, nil
 }
 
 // readFile reads a file of at most maxFile octets.
@@ -285,10 +304,7 @@ func readFile(path string) ([]byte, error) {
 // Parse reads the text of a configuration file and the overrides in environ. The name is used in messages; it is ""
 // when there is no file. The error is of type Problems.
 func Parse(name string, text []byte, environ []string) (*Loaded, error) {
-	all := keys()
-	r := &reader{name: name, config: Default(), origins: map[string]origin{}}
-	r.document(text, tree())
-	r.environment(environ, all)
+	r := read(name, text, environ)
 	if len(r.problems) == 0 {
 		r.check()
 	}
@@ -302,4 +318,12 @@ func Parse(name string, text []byte, environ []string) (*Loaded, error) {
 	r.problems.sort()
 	loaded.Warnings = r.problems
 	return loaded, nil
+}
+
+// read reads a file and the overrides, and notes what is wrong with single values.
+func read(name string, text []byte, environ []string) *reader {
+	r := &reader{name: name, config: Default(), origins: map[string]origin{}}
+	r.document(text, tree())
+	r.environment(environ, keys())
+	return r
 }
