@@ -80,6 +80,9 @@ func nameOnly(s sample) bool { return strings.Contains(s.format, "split") }
 
 // Every encrypted sample is called encrypted, with its class and method, and none of the others is.
 func TestSamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the processor time of samples is not measured with -short, which the race detector's run is made with")
+	}
 	root, all := manifest(t)
 	count := map[string]int{}
 	for _, s := range all {
