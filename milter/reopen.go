@@ -35,6 +35,8 @@ type socketFile struct {
 	lost   bool      // the last look has not found the file
 	spoken time.Time // when that was said last
 
+	closing sync.Mutex // held by Close
+
 	mu      sync.Mutex // guards what follows
 	current *net.UnixListener
 	file    fs.FileInfo // what was at path when current began to listen
@@ -76,10 +78,12 @@ func (l *socketFile) Addr() net.Addr {
 	return ln.Addr()
 }
 
-// Close implements net.Listener. A file that belongs to somebody else stays.
+// Close implements net.Listener. A file that belongs to somebody else stays. It may be called several times, also at once.
 func (l *socketFile) Close() error {
 	l.once.Do(func() { close(l.done) })
 	<-l.ended
+	l.closing.Lock()
+	defer l.closing.Unlock()
 	ln, file := l.now()
 	if info, err := os.Lstat(l.path); err != nil || !os.SameFile(info, file) {
 		ln.SetUnlinkOnClose(false)
