@@ -151,8 +151,9 @@ pack_debian() {
     [ ! -e "$cache/debian.tar" ] || return 0
     say "making a Debian for the packages in dist/test/debian.tar"
     site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1)
+    [ -n "$site" ] || die "apt-get names no mirror of Debian's packages to make a Debian from"
     dir=$(as_root mktemp -d)
-    as_root debootstrap --variant=minbase --include=postfix,ca-certificates bookworm "$dir/root" "${site:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" 2>&1 ||
+    as_root debootstrap --variant=minbase --include=postfix,ca-certificates bookworm "$dir/root" "$site" >"$cache/debootstrap.log" 2>&1 ||
         die "debootstrap failed, see dist/test/debootstrap.log"
     as_root tar -C "$dir/root" -c --exclude=./var/cache/apt --exclude=./var/lib/apt/lists --exclude='./proc/*' -f - . >"$cache/debian.tar.new"
     as_root rm -rf "$dir"
@@ -171,7 +172,7 @@ demo)
     unpack_clamav
     ;;
 test)
-    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium fonts-liberation fonts-dejavu-core \
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium lintian fonts-liberation fonts-dejavu-core \
         dovecot-sieve dovecot-imapd php-cli php-intl php-mbstring php-xml php-sqlite3 \
         debootstrap mandoc groff-base zsh fish rpm apparmor systemd
     unpack_sendmail
