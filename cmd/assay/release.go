@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/milter/quarantine"
+	"assay/milter/submit"
 	"assay/rules"
 )
 
@@ -93,18 +94,18 @@ func (d *desk) release(ctx context.Context, id string, f releaseFlags) error {
 }
 
 // submitter returns the way to the MTA.
-func (d *desk) submitter(smtp string) quarantine.Submitter {
+func (d *desk) submitter(smtp string) submit.Submitter {
 	if smtp == "" {
 		smtp = d.config.Quarantine.SMTP
 	}
 	if smtp == "" {
-		return quarantine.Sendmail(d.config.Quarantine.Sendmail)
+		return submit.Sendmail(d.config.Quarantine.Sendmail)
 	}
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		name = "localhost"
 	}
-	return quarantine.SMTP(smtp, name)
+	return submit.SMTP(smtp, name)
 }
 
 // releaseHeld releases a message in the queue of the MTA, which delivers it as it is there.

@@ -10,19 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"assay/milter/submit"
 	"assay/rules"
 )
-
-// A Mail is a message that is handed to the MTA.
-type Mail struct {
-	From     string // "" is the null reverse-path
-	To       []string
-	SMTPUTF8 bool
-	Octets   io.Reader // with CRLF line ends
-}
-
-// A Submitter hands mail to the MTA. When it returns without an error the MTA has taken responsibility for it.
-type Submitter func(ctx context.Context, m Mail) error
 
 // A Release asks for an entry to be handed out.
 type Release struct {
@@ -43,7 +33,7 @@ type Receipt struct {
 }
 
 // Release hands an entry to the MTA with its original envelope and octets. The audit log knows of it before it happens.
-func (s *Store) Release(ctx context.Context, r Release, submit Submitter) (Receipt, error) {
+func (s *Store) Release(ctx context.Context, r Release, hand submit.Submitter) (Receipt, error) {
 	e, content, err := s.Message(r.ID)
 	if err != nil {
 		return Receipt{}, err
@@ -67,8 +57,8 @@ func (s *Store) Release(ctx context.Context, r Release, submit Submitter) (Recei
 		return Receipt{}, err
 	}
 	line := Audit{Action: ActionReleased, ID: e.ID, Who: r.Who, Reason: r.Reason, To: to}
-	m := Mail{From: e.MailFrom, To: to, SMTPUTF8: e.SMTPUTF8, Octets: stamped(s.opt.Prefix, t, s.key, content)}
-	if err := submit(ctx, m); err != nil {
+	m := submit.Mail{From: e.MailFrom, To: to, SMTPUTF8: e.SMTPUTF8, Octets: stamped(s.opt.Prefix, t, s.key, content)}
+	if err := hand(ctx, m); err != nil {
 		line.Action, line.Error = ActionFailed, err.Error()
 		return Receipt{}, errors.Join(err, s.finish(ctx, line, nil, &t))
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"assay/milter/submit"
 	"assay/rules"
 )
 
@@ -255,7 +256,7 @@ func TestIndexIsMadeAgainFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	one, two := keep(t, s, sample, nil), keep(t, s, sample+"2", nil)
-	if _, err := s.Release(t.Context(), Release{ID: two, Who: "op", Reason: "fine"}, func(context.Context, Mail) error { return nil }); err != nil {
+	if _, err := s.Release(t.Context(), Release{ID: two, Who: "op", Reason: "fine"}, func(context.Context, submit.Mail) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for name, breaks := range map[string]func() error{
@@ -341,7 +342,7 @@ func TestCheckFindsWhatChangedOnTheDisk(t *testing.T) {
 	if r, err := s.Check(t.Context(), true); err != nil || !slices.Equal(r.Damaged, []string{id}) {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := s.Release(t.Context(), Release{ID: id, Who: "op", Reason: "x"}, func(context.Context, Mail) error { return nil }); !errors.Is(err, ErrDamaged) {
+	if _, err := s.Release(t.Context(), Release{ID: id, Who: "op", Reason: "x"}, func(context.Context, submit.Mail) error { return nil }); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a damaged message was released: %v", err)
 	}
 }
@@ -380,7 +381,7 @@ func TestRootLeavesTheQuarantineToTheDaemon(t *testing.T) {
 	}
 	s := open(t, dir)
 	id := keep(t, s, sample, nil)
-	if _, err := s.Release(t.Context(), Release{ID: id, Who: "root", Reason: "x"}, func(context.Context, Mail) error { return nil }); err != nil {
+	if _, err := s.Release(t.Context(), Release{ID: id, Who: "root", Reason: "x"}, func(context.Context, submit.Mail) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Rebuild(t.Context()); err != nil {

@@ -1,4 +1,5 @@
-package quarantine
+// Package submit hands mail of ours to the MTA: by sendmail(1), or by SMTP.
+package submit
 
 import (
 	"bufio"
@@ -14,6 +15,18 @@ import (
 	"time"
 )
 
+// A Mail is a message that is handed to the MTA.
+type Mail struct {
+	From     string // "" is the null reverse-path
+	To       []string
+	SMTPUTF8 bool
+	Octets   io.Reader // with CRLF line ends
+}
+
+// A Submitter hands mail to the MTA. When it returns without an error the MTA has taken responsibility for it. An error that
+// wraps a *textproto.Error is what an SMTP server said.
+type Submitter func(ctx context.Context, m Mail) error
+
 // Sendmail returns a Submitter that runs sendmail(1). command is the program and arguments in front of ours.
 func Sendmail(command ...string) Submitter {
 	return func(ctx context.Context, m Mail) error {
@@ -24,7 +37,7 @@ func Sendmail(command ...string) Submitter {
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("quarantine: %s: %w: %s", command[0], err, strings.TrimSpace(said.String()))
+			return fmt.Errorf("%s: %w: %s", command[0], err, strings.TrimSpace(said.String()))
 		}
 		return nil
 	}
@@ -71,20 +84,20 @@ func (l *localLines) Read(p []byte) (int, error) {
 // smtpTime is how long an SMTP server may take for one message (RFC 5321 Section 4.5.3.2.6 allows it 10 minutes).
 const smtpTime = 10 * time.Minute
 
-// SMTP returns a Submitter that speaks to an SMTP server, which must be told to ask this filter.
+// SMTP returns a Submitter that speaks to the SMTP server at addr, HOST:PORT. hostname is what it calls itself.
 func SMTP(addr, hostname string) Submitter {
 	return func(ctx context.Context, m Mail) error {
 		ctx, cancel := context.WithTimeout(ctx, smtpTime)
 		defer cancel()
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
-			return fmt.Errorf("quarantine: %w", err)
+			return fmt.Errorf("%w", err)
 		}
 		defer conn.Close()
 		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 		defer stop()
 		if err := transfer(conn, addr, hostname, m); err != nil {
-			return fmt.Errorf("quarantine: %s does not take the message: %w", addr, err)
+			return fmt.Errorf("%s does not take the message: %w", addr, err)
 		}
 		return nil
 	}
