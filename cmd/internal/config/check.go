@@ -54,6 +54,7 @@ func (r *reader) check() {
 	r.checkSeal()
 	r.checkDecryption()
 	r.checkQuarantine()
+	r.checkReports()
 }
 
 // warn reports what is allowed but probably not meant.
@@ -123,6 +124,7 @@ func (l *Loaded) System() Problems {
 	}
 	r.warnSeal()
 	r.warnDecryption()
+	r.warnReports()
 	r.problems.sort()
 	return r.problems
 }

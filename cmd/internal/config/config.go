@@ -191,6 +191,7 @@ type DMARC struct {
 	Enforce   bool
 	Discovery Discovery
 	Overrides map[string]Override
+	Reports   DMARCReports
 }
 
 // A Discovery is a way to find the organizational domain.

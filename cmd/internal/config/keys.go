@@ -170,10 +170,10 @@ func headerRows() []*key {
 
 // verifyRows are the keys about the checks.
 func verifyRows() []*key {
-	return slices.Concat(protocolRows(), sealRows(), clientRows(), smimeRows())
+	return slices.Concat(protocolRows(), dmarcReportRows(), arcRows(), sealRows(), clientRows(), smimeRows())
 }
 
-// protocolRows are the keys about SPF, DKIM, DMARC and ARC.
+// protocolRows are the keys about SPF, DKIM and DMARC.
 func protocolRows() []*key {
 	return []*key{
 		newSection("verify", "The checks."),
@@ -211,6 +211,12 @@ func protocolRows() []*key {
 			func(c *Config) *map[string]Override { return &c.Verify.DMARC.Overrides },
 			"Policies that replace the published ones, by author domain, subdomains included: {example.com: none}. "+
 				"none, quarantine or reject."),
+	}
+}
+
+// arcRows are the keys about ARC.
+func arcRows() []*key {
+	return []*key{
 		newSection("verify.arc", "ARC (RFC 8617)."),
 		newKey("verify.arc.trusted_sealers", list[string]{domain()}, nil,
 			func(c *Config) *[]string { return &c.Verify.ARC.TrustedSealers },

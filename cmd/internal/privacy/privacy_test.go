@@ -100,7 +100,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 // changes are, for each key that the report lists, what else is set and two values between which the report has to differ.
 func changes() map[string][3]string {
-	store := "quarantine: {mode: store, "
+	store, reports := "quarantine: {mode: store, ", "verify: {dmarc: {reports: {send: true, "
 	return map[string][3]string{
 		"log.privacy": {"log: {", "privacy: full}", "privacy: minimal}"}, "log.level": {"log: {", "level: info}", "level: warn}"},
 		"log.format": {"log: {", "format: json}", "format: journal}"}, "log.pseudonym_key": {"log: {", "pseudonym_key: /a}", "pseudonym_key: \"\"}"},
@@ -114,11 +114,16 @@ func changes() map[string][3]string {
 		"resolver.cache_max_ttl": {"resolver: {", "cache_max_ttl: 1h}", "cache_max_ttl: 2h}"},
 		"resolver.serve_stale":   {"resolver: {", "serve_stale: 1h}", "serve_stale: 0s}"}, "limits.memory": {"limits: {", "memory: 1MiB}", "memory: 2MiB}"},
 		"headers.prefix": {"headers: {", "prefix: X-A}", "prefix: X-B}"}, "headers.summary": {"headers: {", "summary: true}", "summary: false}"},
-		"headers.result":           {"headers: {", "result: true}", "result: false}"},
-		"verify.spf.explanations":  {"verify: {spf: {", "explanations: true}}", "explanations: false}}"},
-		"verify.arc.seal.domain":   {"verify: {arc: {seal: {selector: s, key_file: /k, ", "domain: a.example}}}", "domain: b.example}}}"},
-		"verify.arc.seal.key_file": {"verify: {arc: {seal: {selector: s, domain: a.example, ", "key_file: /a}}}", "key_file: /b}}}"},
-		"verify.smime.revocation":  {"verify: {smime: {", "revocation: off}}", "revocation: hard}}"}, "verify.smime.fetch": {"verify: {smime: {", "fetch: true}}", "fetch: false}}"},
+		"headers.result":                 {"headers: {", "result: true}", "result: false}"},
+		"verify.spf.explanations":        {"verify: {spf: {", "explanations: true}}", "explanations: false}}"},
+		"verify.dmarc.reports.send":      {"verify: {dmarc: {reports: {from: a@b.example, ", "send: true}}}", "send: false}}}"},
+		"verify.dmarc.reports.from":      {reports, "from: a@b.example}}}", "from: c@b.example}}}"},
+		"verify.dmarc.reports.dir":       {reports, "from: a@b.example, dir: /a}}}", "from: a@b.example, dir: /b}}}"},
+		"verify.dmarc.reports.retention": {reports, "from: a@b.example, retention: 1d}}}", "from: a@b.example, retention: 2d}}}"},
+		"verify.dmarc.reports.exclude":   {reports, "from: a@b.example}}}", "from: a@b.example, exclude: [c.example]}}}"},
+		"verify.arc.seal.domain":         {"verify: {arc: {seal: {selector: s, key_file: /k, ", "domain: a.example}}}", "domain: b.example}}}"},
+		"verify.arc.seal.key_file":       {"verify: {arc: {seal: {selector: s, domain: a.example, ", "key_file: /a}}}", "key_file: /b}}}"},
+		"verify.smime.revocation":        {"verify: {smime: {", "revocation: off}}", "revocation: hard}}"}, "verify.smime.fetch": {"verify: {smime: {", "fetch: true}}", "fetch: false}}"},
 		"verify.smime.fetch_hosts": {"verify: {smime: {fetch: true, ", "fetch_hosts: []}}", "fetch_hosts: [a.example]}}"},
 		"verify.smime.cache":       {"verify: {smime: {fetch: true, ", "cache: /a}}", "cache: \"\"}}"}, "verify.smime.harvest": {"verify: {smime: {", "harvest: /a}}", "harvest: \"\"}}"},
 		"scan.files.passwords_file": {"scan: {files: {", "passwords_file: /a}}", "passwords_file: \"\"}}"}, "scan.files.guesses": {"scan: {files: {", "guesses: 0}}", "guesses: 5}}"},

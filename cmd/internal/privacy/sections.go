@@ -198,6 +198,8 @@ func (w *writer) storage() Section {
 			w.t(", and kept until somebody removes them.", "; sie bleiben, bis jemand sie löscht.")
 	}
 	add(w.t("Collected certificates", "Gesammelte Zertifikate"), harvest, "verify.smime.harvest")
+	add(w.t("Results for DMARC reports", "Ergebnisse für DMARC-Berichte"), w.reportRows(), "verify.dmarc.reports.send", "verify.dmarc.reports.dir",
+		"verify.dmarc.reports.retention")
 	add(w.t("Rules that were in force", "Regeln, die in Kraft waren"), w.t("The last 20 rule sets, with who activated them and when, in ",
 		"Die letzten 20 Regelsätze mit dem, der sie wann aktiviert hat, in ")+w.who(w.c.Rules.State)+". "+w.t("No mail is in there; rules may name addresses.",
 		"Darin steht keine Post; Regeln können Adressen nennen."), "rules.state")
@@ -233,6 +235,33 @@ func (w *writer) originals() string {
 	return w.t("Complete, in ", "Vollständig, in ") + w.who(w.c.Quarantine.Dir) + w.t(", for ", ", für ") + w.period(w.c.Quarantine.Originals) + "."
 }
 
+// reportRows says what is kept until a report is sent.
+func (w *writer) reportRows() string {
+	r := w.c.Verify.DMARC.Reports
+	if !r.Send {
+		return w.t("None are collected.", "Es werden keine gesammelt.")
+	}
+	return w.t("For each message of a domain that asks for reports: address of the sending host, domains, results of SPF, DKIM and DMARC, what was decided; "+
+		"no person, no recipient, no subject, no time but the day. In ",
+		"Zu jeder Nachricht einer Domain, die Berichte wünscht: Adresse des sendenden Rechners, Domains, Ergebnisse von SPF, DKIM und DMARC, die Entscheidung; "+
+			"keine Person, kein Empfänger, kein Betreff, keine Zeit außer dem Tag. In ") + w.who(r.Dir) + w.t(", until ", ", bis ") + w.period(r.Retention) +
+		w.t(" after that day.", " nach diesem Tag.")
+}
+
+// reports says who gets reports.
+func (w *writer) reports() string {
+	r := w.c.Verify.DMARC.Reports
+	if !r.Send {
+		return w.t("None are sent.", "Es werden keine versandt.")
+	}
+	text := w.t("Owners of domains whose DMARC record asks for them get those results by mail, summed up, once a day, from ",
+		"Inhaber von Domains, deren DMARC-Eintrag darum bittet, erhalten diese Ergebnisse täglich summiert per E-Mail von ") + r.From + "."
+	if len(r.Exclude) > 0 {
+		text += w.t(" Except: ", " Ausgenommen: ") + joined(r.Exclude) + "."
+	}
+	return text
+}
+
 // access says who can see something.
 func (w *writer) access() Section {
 	s := Section{ID: "access", Title: w.t("Who can see it", "Wer es sehen kann")}
@@ -265,7 +294,8 @@ func (w *writer) access() Section {
 	}
 	add(w.t("Configuration", "Konfiguration"), file+".")
 	for _, k := range []struct{ key, path string }{{"scan.files.passwords_file", w.c.Scan.Files.PasswordsFile},
-		{"verify.arc.seal.key_file", w.c.Verify.ARC.Seal.KeyFile}, {"quarantine.token_key_file", w.c.Quarantine.TokenKeyFile}} {
+		{"verify.arc.seal.key_file", w.c.Verify.ARC.Seal.KeyFile}, {"verify.dmarc.reports.key_file", w.c.Verify.DMARC.Reports.KeyFile},
+		{"quarantine.token_key_file", w.c.Quarantine.TokenKeyFile}} {
 		if k.path != "" {
 			add(k.key, w.who(k.path)+".", k.key)
 		}
@@ -311,6 +341,7 @@ func (w *writer) contacts() Section {
 		}
 	}
 	add(w.t("Virus scanners", "Virenscanner"), virus, "scan.virus.clamd", "scan.virus.icap")
+	add(w.t("DMARC reports", "DMARC-Berichte"), w.reports(), "verify.dmarc.reports.send", "verify.dmarc.reports.from", "verify.dmarc.reports.exclude")
 	add(w.t("Notifications", "Benachrichtigungen"), w.notifications(), "notify.mail", "notify.webhook", "notify.smtp")
 	add(w.t("Notices to recipients", "Hinweise an Empfänger"), w.notices(), "quarantine.notify_recipients", "quarantine.notify_subject")
 	if w.c.Quarantine.Stores() {

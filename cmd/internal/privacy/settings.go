@@ -1,10 +1,17 @@
 package privacy
 
+import "slices"
+
 // An effect says what a key of the configuration changes for privacy.
 type effect struct{ key, en, de string }
 
 // effects are the keys that matter for privacy. Each of them changes something in the sections of a report.
 func effects() []effect {
+	return slices.Concat(serviceEffects(), verifyEffects(), contentEffects(), quarantineEffects())
+}
+
+// serviceEffects are about the log and the daemon.
+func serviceEffects() []effect {
 	return []effect{
 		{"log.privacy", "How much of persons the log shows.", "Wie viel von Personen das Protokoll zeigt."},
 		{"log.level", "Which lines there are at all.", "Welche Zeilen es überhaupt gibt."},
@@ -25,7 +32,18 @@ func effects() []effect {
 		{"headers.prefix", "How the fields with results are called.", "Wie die Kopfzeilen mit Ergebnissen heißen."},
 		{"headers.summary", "Whether the recipient is told in a sentence.", "Ob der Empfänger einen Satz dazu liest."},
 		{"headers.result", "Whether filters are told.", "Ob Filter das Ergebnis erfahren."},
+	}
+}
+
+// verifyEffects are about the checks.
+func verifyEffects() []effect {
+	return []effect{
 		{"verify.spf.explanations", "Whether explanations are asked for in the DNS.", "Ob Erläuterungen im DNS abgefragt werden."},
+		{"verify.dmarc.reports.send", "Whether owners of domains get reports.", "Ob Inhaber von Domains Berichte erhalten."},
+		{"verify.dmarc.reports.from", "Which address reports come from.", "Von welcher Adresse Berichte kommen."},
+		{"verify.dmarc.reports.dir", "Where results wait for their report.", "Wo Ergebnisse auf ihren Bericht warten."},
+		{"verify.dmarc.reports.retention", "How long they are kept after that.", "Wie lange sie danach bleiben."},
+		{"verify.dmarc.reports.exclude", "Who gets no reports.", "Wer keine Berichte erhält."},
 		{"verify.arc.seal.domain", "Whether results are passed on under a seal.", "Ob Ergebnisse mit Siegel weitergegeben werden."},
 		{"verify.arc.seal.key_file", "Which key seals.", "Welcher Schlüssel siegelt."},
 		{"verify.smime.revocation", "Whether revocation of certificates is asked for.", "Ob die Sperrung von Zertifikaten geprüft wird."},
@@ -33,6 +51,12 @@ func effects() []effect {
 		{"verify.smime.fetch_hosts", "Which hosts may be asked.", "Welche Rechner gefragt werden dürfen."},
 		{"verify.smime.cache", "Where fetched certificates are kept.", "Wo abgerufene Zertifikate liegen."},
 		{"verify.smime.harvest", "Whether certificates of senders are collected.", "Ob Zertifikate von Absendern gesammelt werden."},
+	}
+}
+
+// contentEffects are about what is inside, rules, and who is told.
+func contentEffects() []effect {
+	return []effect{
 		{"scan.files.passwords_file", "Which passwords are tried on attachments.", "Welche Passwörter an Anhängen probiert werden."},
 		{"scan.files.guesses", "Whether words of the mail are tried as passwords.", "Ob Wörter der Nachricht als Passwort probiert werden."},
 		{"scan.smime.keys", "Whether encrypted mail is opened.", "Ob verschlüsselte Post geöffnet wird."},
@@ -44,6 +68,12 @@ func effects() []effect {
 		{"notify.mail", "Who is told about messages by mail.", "Wer per E-Mail von Nachrichten erfährt."},
 		{"notify.webhook", "Which services are told about messages.", "Welche Dienste von Nachrichten erfahren."},
 		{"notify.smtp", "By which server notifications are sent.", "Über welchen Server Benachrichtigungen gehen."},
+	}
+}
+
+// quarantineEffects are about mail that is kept.
+func quarantineEffects() []effect {
+	return []effect{
 		{"quarantine.mode", "Where quarantined mail is kept.", "Wo Post in Quarantäne liegt."},
 		{"quarantine.dir", "In which directory it is stored.", "In welchem Verzeichnis sie liegt."},
 		{"quarantine.mailbox", "Which mailbox gets it.", "Welches Postfach sie erhält."},
