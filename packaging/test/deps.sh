@@ -2,9 +2,9 @@
 # Installs what the demonstration and the tests need on Debian 12, and nothing when all of it is there:
 #
 #   deps.sh demo    Postfix, dkimpy, which signs the mails of honest senders, and ClamAV's daemon
-#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, ClamAV's
-#                   daemon, Chromium, which shows what HTML does, and what recipients use: Dovecot with Pigeonhole, PHP
-#                   and Roundcube
+#   deps.sh test    Postfix, Sendmail, a C compiler for the race detector, two other DKIM implementations, OpenSSL, xmllint,
+#                   ClamAV's daemon, Chromium, which shows what HTML does, and what recipients use: Dovecot with Pigeonhole,
+#                   PHP and Roundcube
 #   deps.sh clients Thunderbird, beside what deps.sh test installs
 #
 # Postfix and Dovecot are installed as packages, because their programs know their directories. Their own services are neither
@@ -172,7 +172,7 @@ demo)
     unpack_clamav
     ;;
 test)
-    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl openssl chromium lintian fonts-liberation fonts-dejavu-core \
+    install postfix ca-certificates m4 gcc libc6-dev python3 python3-dkim python3-authres python3-nacl libmail-dkim-perl libxml2-utils openssl chromium lintian fonts-liberation fonts-dejavu-core \
         dovecot-sieve dovecot-imapd php-cli php-intl php-mbstring php-xml php-sqlite3 \
         debootstrap mandoc groff-base zsh fish rpm apparmor systemd
     unpack_sendmail
