@@ -98,7 +98,10 @@ func (r Row) checkResults() error {
 		if !validDKIM(s.Result) {
 			return fmt.Errorf("DKIM result %q", s.Result)
 		}
-		if err := checkNames(s.Domain, s.Selector); err != nil {
+		if !isSelector(s.Selector) {
+			return fmt.Errorf("selector %q", s.Selector)
+		}
+		if err := checkNames(s.Domain); err != nil {
 			return err
 		}
 	}

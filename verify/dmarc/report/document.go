@@ -6,13 +6,14 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"assay/verify/authres"
 )
 
-// namespace is that of RFC 9990 Section 7.1.
+// namespace is that of RFC 9990 Section 5.1.
 const namespace = "urn:ietf:params:xml:ns:dmarc-2.0"
 
 // maxErrors bounds the error element in octets: RFC 9990 Section 2.1.5 asks for a text that is not extremely large.
@@ -149,22 +150,21 @@ func (f *failing) Write(b []byte) (int, error) {
 // merge returns the records in the order of the document, those with equal rows as one. RFC 9990 Section 2.1: there is one
 // policy in a report and one record for each tuple, so the policies of rows do not tell them apart.
 func merge(records []Record) []Record {
-	out := make([]Record, 0, len(records))
-	index := map[string]int{}
+	counts := make(map[string]int64, len(records))
+	rows := make(map[string]Row, len(records))
 	for _, r := range records {
 		r.Row.Policy = Policy{}
 		key := r.Row.key()
-		if i, found := index[key]; found {
-			out[i].Count += r.Count
-			continue
-		}
-		index[key] = len(out)
-		out = append(out, r)
+		counts[key] += r.Count
+		rows[key] = r.Row
 	}
-	slices.SortFunc(out, func(a, b Record) int {
-		return cmp.Or(a.Row.SourceIP.Compare(b.Row.SourceIP), strings.Compare(a.Row.HeaderFrom, b.Row.HeaderFrom),
-			strings.Compare(a.Row.key(), b.Row.key()))
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(rows[a].SourceIP.Compare(rows[b].SourceIP), strings.Compare(a, b))
 	})
+	out := make([]Record, 0, len(keys))
+	for _, key := range keys {
+		out = append(out, Record{rows[key], counts[key]})
+	}
 	return out
 }
 

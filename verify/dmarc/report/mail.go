@@ -6,12 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"mime/quotedprintable"
 	"strings"
 	"time"
-
-	"assay/verify/dns"
 )
 
 // A Mail is a report on its way to one address.
@@ -31,8 +30,8 @@ func Compose(m Mail) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, receiver, domain := m.Report.Metadata.ID, m.Receiver, m.Report.Policy.Domain
-	name, err := Filename(receiver, domain, m.Report.Metadata.Period, id)
+	id := m.Report.Metadata.ID
+	name, err := Filename(m.Receiver, m.Report.Policy.Domain, m.Report.Metadata.Period, id)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +72,13 @@ func (m Mail) header() (string, error) {
 		return "", err
 	}
 	if m.Date.IsZero() {
-		return "", fmt.Errorf("report: there is no date")
+		return "", errors.New("report: there is no date")
 	}
 	messageID := m.MessageID
 	if messageID == "" {
 		// RFC 9990 Section 2.5.2: the Report-ID may be part of it. One message goes to one address.
-		receiver, _ := dns.Canonical(m.Receiver)
 		sum := sha256.Sum256([]byte(to))
-		messageID = id + "." + hex.EncodeToString(sum[:4]) + "@" + receiver
+		messageID = id + "." + hex.EncodeToString(sum[:4]) + "@" + canonical(m.Receiver)
 	}
 	left, right, found := strings.Cut(messageID, "@")
 	if !found || !isDotAtom(left) || !isDotAtom(right) || len(messageID) > 2*maxAddress {
@@ -105,7 +103,7 @@ func (m Mail) text(name string) string {
 	period := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 	var b strings.Builder
 	fmt.Fprintf(&b, "This is an aggregate report of DMARC (RFC 9990) for the domain\n\n    %s\n\n", m.Report.Policy.Domain)
-	fmt.Fprintf(&b, "from %s (%s).\n\n", clean(meta.OrgName, maxText), m.Receiver)
+	fmt.Fprintf(&b, "from %s (%s).\n\n", clean(meta.OrgName, maxText), canonical(m.Receiver))
 	fmt.Fprintf(&b, "From:     %s\nTo:       %s\n", period(meta.Period.Begin), period(meta.Period.End.Add(-time.Second)))
 	fmt.Fprintf(&b, "Messages: %d, of which %d passed DMARC and %d failed\n", messages, passed, messages-passed)
 	fmt.Fprintf(&b, "Records:  %d\nReport:   %s\n\n", len(merge(m.Report.Records)), meta.ID)

@@ -20,7 +20,6 @@ const (
 	maxURI        = 1000
 	maxReasons    = 5
 	maxText       = 200 // octets of a text for people
-	maxSelector   = 253
 )
 
 // An Input is what is known about one message whose checks are done and whose fate is decided.
@@ -135,7 +134,9 @@ func (in Input) reasons(done Disposition) []Reason {
 	var out []Reason
 	add := func(r Reason) {
 		r.Type = reasonType(r.Type)
-		r.Comment = impersonal(clean(r.Comment, maxText), in.MailFrom)
+		if r.Comment = clean(r.Comment, maxText); strings.Contains(r.Comment, "@") {
+			r.Comment = "" // RFC 9990 Section 6.2: no addresses of persons
+		}
 		if !slices.Contains(out, r) && len(out) < maxReasons {
 			out = append(out, r)
 		}
@@ -195,9 +196,9 @@ func mailFrom(checks []spf.Verification) *SPFResult {
 	case authres.TempError, authres.PermError:
 		r.Human = impersonal(clean(v.Reason, maxText), v.Sender)
 	case authres.Fail, authres.SoftFail, authres.Neutral:
-		if v.Mechanism != "" { // as it is written in the record, before its macros are expanded
-			r.Human = clean(v.Mechanism+" of "+cmp.Or(v.RecordAt, domain)+" matches", maxText)
-			r.Human = impersonal(r.Human, v.Sender)
+		// The directive is as it is published, while the place of the record may be made of its macros.
+		if at := impersonal(cmp.Or(v.RecordAt, domain), v.Sender); v.Mechanism != "" && at != "" {
+			r.Human = clean(v.Mechanism+" of "+at+" matches", maxText)
 		}
 	}
 	return r
@@ -209,13 +210,12 @@ func signatures(ev dmarc.Evaluation, checks []dkim.Verification) []Signature {
 	var out []Signature
 	for _, v := range checks {
 		domain, err := dns.Canonical(v.Domain)
-		selector, errSelector := dns.Canonical(v.Selector)
-		if err != nil || errSelector != nil || len(selector) > maxSelector || !validDKIM(v.Result) {
+		if err != nil || !isSelector(v.Selector) || !validDKIM(v.Result) {
 			continue // RFC 9990 Section 2.1: domain and selector are required
 		}
-		s := Signature{Domain: domain, Selector: selector, Result: v.Result}
+		s := Signature{Domain: domain, Selector: v.Selector, Result: v.Result}
 		if v.Result != authres.Pass && v.Result != authres.None {
-			s.Human = impersonal(lasting(clean(v.Reason, maxText)), "")
+			s.Human = clean(lasting(v.Reason), maxText)
 		}
 		out = append(out, s)
 	}
@@ -245,6 +245,12 @@ func compareSignatures(a, b Signature) int {
 		strings.Compare(a.Domain, b.Domain), strings.Compare(a.Selector, b.Selector),
 		strings.Compare(string(a.Result), string(b.Result)), strings.Compare(a.Human, b.Human),
 	)
+}
+
+// isSelector tells whether s is a selector in A-labels, in whatever case it was signed.
+func isSelector(s string) bool {
+	name, err := dns.Canonical(s)
+	return err == nil && strings.EqualFold(s, name)
 }
 
 // within tells whether name is domain or below it. Both are canonical.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -66,7 +67,7 @@ func Sign(message []byte, opt SignOptions) ([]byte, error) {
 // checkKey says what is wrong with a key.
 func checkKey(key crypto.Signer) error {
 	if key == nil {
-		return fmt.Errorf("report: there is no key")
+		return errors.New("report: there is no key")
 	}
 	switch public := key.Public().(type) {
 	case *rsa.PublicKey:

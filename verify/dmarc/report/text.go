@@ -35,28 +35,30 @@ func clean(s string, max int) string {
 	return b.String()
 }
 
-// lasting returns the part of a reason that is the same for all messages of its kind: without times and lengths.
+// lasting returns the part of DKIM's reason for a result that is the same for all messages of its kind: without times and
+// lengths, and nothing if it quotes the message, which can say anything, such as the address of a person in i=.
 func lasting(reason string) string {
+	if strings.ContainsAny(reason, `@"`) {
+		return ""
+	}
 	for _, variable := range []string{", on ", " on ", ": l=", "l="} {
 		reason, _, _ = strings.Cut(reason, variable)
 	}
 	return reason
 }
 
-// impersonal returns text if it cannot name a person, "" otherwise. Addresses do, and so do domain names that the macros of
-// an SPF record build from the local part of sender, whole or in parts, in any order (RFC 7208 Section 7.3). Quotations are
-// of what the message says, which can be anything.
+// impersonal returns SPF's text if it cannot name a person, "" otherwise. Addresses do, and so do domain names that the macros
+// of a record build from the local part of sender, whole or in parts, in any order (RFC 7208 Section 7.3).
 func impersonal(text, sender string) string {
-	if strings.ContainsAny(text, `@"`) {
+	if strings.Contains(text, "@") {
 		return ""
 	}
-	local := sender[:max(strings.LastIndexByte(sender, '@'), 0)]
-	parts := map[string]bool{}
-	for _, word := range words(local) {
-		parts[word] = true
-	}
+	said := map[string]bool{}
 	for _, word := range words(text) {
-		if parts[word] {
+		said[word] = true
+	}
+	for _, word := range words(sender[:max(strings.LastIndexByte(sender, '@'), 0)]) {
+		if said[word] {
 			return ""
 		}
 	}
