@@ -1,102 +1,153 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
-
-	"assay/verify/dmarc/report"
 )
 
 // A Store is safe for concurrent use, also by several processes.
-type Store struct{}
+type Store struct {
+	opt Options
 
-// A Sender is the one that may send reports.
-type Sender struct{}
+	mu   sync.Mutex // held while db is opened or replaced
+	db   *sql.DB
+	file os.FileInfo // that db has open
+	shut bool
 
-// Open opens a store. Close it, or the last rows are lost.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errors.ErrUnsupported }
+	in      sync.Mutex // guards what Add works with
+	batch   *batch
+	stats   Stats
+	writing int64 // messages that are being written
+	ended   bool  // no rows are taken any more
 
-// Add counts a message. It takes microseconds, whatever the disk does, and keeps no memory of the row.
-func (s *Store) Add(at time.Time, row report.Row) {}
+	flushing sync.Mutex // one write at a time
+	wake     chan struct{}
+	stop     context.CancelFunc
+	stopped  chan struct{}
 
-// Flush writes the rows that are in memory.
-func (s *Store) Flush(ctx context.Context) error { return errors.ErrUnsupported }
+	telling sync.Mutex // guards what Observe was told
+	told    string
+	toldAt  time.Time
+}
+
+// withDefaults sets what is not set.
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = func(error) {}
+	}
+	o.Interval = cmp.Or(o.Interval, time.Second)
+	o.Retention = cmp.Or(o.Retention, 3*24*time.Hour)
+	o.Log = max(cmp.Or(o.Log, 30*24*time.Hour), o.Retention)
+	o.MaxRows = cmp.Or(o.MaxRows, 1_000_000)
+	o.MaxReportRows = cmp.Or(o.MaxReportRows, 100_000)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
+	return o
+}
+
+// validate returns what is wrong with options.
+func (o Options) validate() error {
+	switch {
+	case !filepath.IsAbs(o.Path):
+		return fmt.Errorf("store: the path %q is not absolute", o.Path)
+	case o.Interval < 0 || o.Retention < 0 || o.Log < 0:
+		return errors.New("store: a time is negative")
+	case o.MaxRows < 0 || o.MaxReportRows < 0 || o.MaxBytes < 0:
+		return errors.New("store: a limit is negative")
+	}
+	return nil
+}
+
+// Open opens a store. Close it, or the last rows are lost. A disk that does not work now may work later: what is wrong with it
+// is said to Observe, and rows wait in memory. With Existing it is an error.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{opt: o.withDefaults(), batch: newBatch(), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	s.stats.Dropped = map[Cause]int64{}
+	if _, err := s.handle(ctx); err != nil && o.Existing {
+		return nil, err
+	} else if err != nil {
+		s.tell(err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	go s.run(background)
+	return s, nil
+}
+
+// run writes rows until the store is closed.
+func (s *Store) run(ctx context.Context) {
+	defer close(s.stopped)
+	tick := time.NewTicker(s.opt.Interval)
+	defer tick.Stop()
+	wake := s.wake
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-wake:
+		}
+		wake = s.wake
+		if err := s.Flush(ctx); err != nil {
+			wake = nil // a disk that is full is not asked more often because there is more to write
+		}
+	}
+}
+
+// closeTime is how long Close waits for the disk.
+const closeTime = 5 * time.Second
 
 // Close writes the rows that are in memory, if the disk takes them within seconds, and closes the file.
-func (s *Store) Close() error { return errors.ErrUnsupported }
-
-// Stats returns counters of this process.
-func (s *Store) Stats() Stats { return Stats{} }
-
-// Pending returns the reports that are due at an instant, oldest day first, then by domain. It returns at most 10,000; those
-// that are then sealed and tried are not among those of the next call. Callers pass now.Add(-Settle).
-func (s *Store) Pending(ctx context.Context, before time.Time) ([]Pending, error) {
-	return nil, errors.ErrUnsupported
+func (s *Store) Close() error {
+	s.in.Lock()
+	again := s.ended
+	s.ended = true
+	s.in.Unlock()
+	if again {
+		return nil
+	}
+	s.stop()
+	<-s.stopped
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	err := s.Flush(ctx)
+	s.in.Lock()
+	s.lose(CauseClosed, s.batch.messages)
+	s.batch = newBatch()
+	s.in.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = true
+	s.drop()
+	return err
 }
 
-// Records returns the records of a report, most messages first, all with the last policy of the day. There are at most
-// MaxReportRows.
-func (s *Store) Records(ctx context.Context, domain string, p report.Period) ([]report.Record, error) {
-	return nil, errors.ErrUnsupported
+// tellAgain is after how long the same error is told again.
+const tellAgain = time.Minute
+
+// tell tells Observe how writing goes: nil if it goes well.
+func (s *Store) tell(err error) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	now, text := s.opt.Now(), ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == s.told && (text == "" || now.Sub(s.toldAt).Abs() < tellAgain) {
+		return
+	}
+	s.told, s.toldAt = text, now
+	s.opt.Observe(err)
 }
-
-// Lock makes the caller the only one that sends, or returns ErrBusy. It holds until Unlock, or until nothing was begun or
-// finished for ten minutes. Who is for people.
-func (s *Store) Lock(ctx context.Context, who string) (*Sender, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Seal ends the collection of rows of a day and notes where its report is to be sent. Again, it returns what it did the first
-// time: the report id stays. Without addresses the report is done.
-func (l *Sender) Seal(ctx context.Context, r Report) ([]Delivery, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Begin notes an attempt before the report is handed over. It returns ErrFinal, ErrNotDue, ErrSuppressed (the delivery
-// has ended with it), or ErrBusy if the lock was lost.
-func (l *Sender) Begin(ctx context.Context, d Delivery) (Delivery, error) {
-	return Delivery{}, errors.ErrUnsupported
-}
-
-// Finish notes how an attempt ended. Sent is noted even if the lock was lost.
-func (l *Sender) Finish(ctx context.Context, d Delivery, o Outcome) error {
-	return errors.ErrUnsupported
-}
-
-// Unlock lets others send.
-func (l *Sender) Unlock(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Retry makes every delivery that waits due now, and returns how many.
-func (s *Store) Retry(ctx context.Context) (int64, error) { return 0, errors.ErrUnsupported }
-
-// Deliveries returns the log, newest change first, of one state or ("") of all, at most limit.
-func (s *Store) Deliveries(ctx context.Context, state State, limit int) ([]Delivery, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Suppress adds a suppression, or changes its reason.
-func (s *Store) Suppress(ctx context.Context, pattern, reason string) error {
-	return errors.ErrUnsupported
-}
-
-// Unsuppress removes a suppression, or returns ErrNotFound.
-func (s *Store) Unsuppress(ctx context.Context, pattern string) error { return errors.ErrUnsupported }
-
-// Suppressions returns all, sorted.
-func (s *Store) Suppressions(ctx context.Context) ([]Suppression, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Suppressed returns the suppression that forbids a report about a domain to an address, nil if there is none.
-func (s *Store) Suppressed(ctx context.Context, domain, address string) (*Suppression, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Expire removes what was kept long enough, and makes the file smaller, for some seconds at most.
-func (s *Store) Expire(ctx context.Context, now time.Time) (Removed, error) {
-	return Removed{}, errors.ErrUnsupported
-}
-
-// Status describes the store.
-func (s *Store) Status(ctx context.Context) (Status, error) { return Status{}, errors.ErrUnsupported }

@@ -37,8 +37,9 @@ type Options struct {
 	MaxReportRows int64 // distinct rows of one policy domain and day, so that one domain cannot take all; 100,000 if 0
 	MaxBytes      int64 // octets of the file; 1 GiB if 0
 
-	// Observe, if not nil, is called by the goroutine that writes: with an error when rows cannot be written, or when a file
-	// was set aside, once a minute as long as it stays the same; and with nil when rows are written again.
+	// Observe, if not nil, is told how writing goes: an error when rows cannot be written or when a file was set aside, once
+	// a minute as long as it stays the same, and nil when rows are written again. It is called once at a time, and must not
+	// call the store, but for Stats.
 	Observe func(error)
 }
 
@@ -57,9 +58,10 @@ var (
 
 // Stats counts what became of rows since the store was opened by this process.
 type Stats struct {
-	Added   int64           // calls of Add
+	Added   int64           // calls of Add: the sum of the others
 	Written int64           // messages whose rows are on the disk
 	Waiting int64           // messages whose rows are in memory
+	Ignored int64           // messages about domains that ask for no reports
 	Dropped map[Cause]int64 // messages whose rows were lost
 }
 
