@@ -98,17 +98,20 @@ func (d *daemon) observeInspection() inspectionObserver {
 		virus: func(o virus.Observation) {
 			d.asked.Store(true)
 			d.metrics.ObserveVirus(o.Kind, o.Err, o.Duration)
-			d.metrics.VirusScanner(o.Engine, answered(o.Err))
+			d.metrics.VirusScanner(o.Engine, o.Up)
 			if o.Err != nil {
 				d.log.Warn("virus scanner has not answered", "scanner", o.Engine, "reason", firstLine(o.Err.Error()))
 			}
 		},
+		scanner: func(s virus.EngineStatus) {
+			d.metrics.VirusScanner(s.Name, s.Up)
+			if s.Up {
+				d.log.Info("virus scanner is there again", "scanner", s.Name)
+			} else {
+				d.log.Warn("virus scanner is away", "scanner", s.Name, "reason", firstLine(s.Error))
+			}
+		},
 	}
-}
-
-// answered reports whether a scanner is up, by its error: one that refuses a content is.
-func answered(err error) bool {
-	return err == nil || errors.Is(err, virus.ErrTooLarge) || errors.Is(err, virus.ErrRefused)
 }
 
 // checkTime is how long virus scanners have to answer at start and after a change of the configuration. Mail does not wait

@@ -166,16 +166,17 @@ func (d *daemon) checkScanners(context.Context) (string, error) {
 	if err := g.files.down(); err != nil {
 		return "", err
 	}
-	var away []string
+	state, odd := "all answer", []string(nil)
 	for _, s := range g.files.virus.Status() {
-		if !s.Up {
-			away = append(away, s.Name+": "+s.Error)
+		switch {
+		case !s.Up:
+			state = "one answers"
+			odd = append(odd, s.Name+": "+s.Error)
+		case s.Unanswered > 0:
+			odd = append(odd, fmt.Sprintf("%s: nothing about %s in a row: %s", s.Name, plural(s.Unanswered, "content"), s.Error))
 		}
 	}
-	if len(away) > 0 {
-		return "one answers; " + strings.Join(away, "; "), nil
-	}
-	return "all answer", nil
+	return strings.Join(append([]string{state}, odd...), "; "), nil
 }
 
 // checkQuarantine fails when the quarantine cannot be asked.
@@ -207,8 +208,9 @@ const (
 	scannerPause = 10 * time.Second
 )
 
-// watchScanners asks virus scanners how they are, when one has failed or no message has asked for a while: mail that waits for
-// them may come only when they are back. A busy scanner is left alone; its answers say how it is.
+// watchScanners asks virus scanners how they are, when one has failed or been too slow, or no message has asked for a while: mail
+// that waits for them may come only when they are back, and one that is slow about a message may not be about others. A busy
+// scanner is left alone; its answers say how it is.
 func (g *generation) watchScanners(ctx context.Context, asked *atomic.Bool) {
 	ticker := time.NewTicker(scannerPause)
 	defer ticker.Stop()
@@ -223,7 +225,7 @@ func (g *generation) watchScanners(ctx context.Context, asked *atomic.Bool) {
 		}
 		failed := false
 		for _, s := range g.files.virus.Status() {
-			failed = failed || !s.Up
+			failed = failed || !s.Up || s.Unanswered > 0
 		}
 		if !failed && idle < scannerIdle {
 			continue

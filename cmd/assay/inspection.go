@@ -76,8 +76,9 @@ func inProcess() *inspection { return &inspection{engine: inspect.New(inspect.Op
 
 // An inspectionObserver hears of workers and scanners.
 type inspectionObserver struct {
-	worker func(worker.Event)
-	virus  func(virus.Observation)
+	worker  func(worker.Event)
+	virus   func(virus.Observation)
+	scanner func(virus.EngineStatus) // has gone or come back
 }
 
 // newInspection returns the inspection of a configuration. The error is about virus scanners and passwords.
@@ -87,7 +88,7 @@ func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*insp
 	if i.passwords, err = c.Scan.Files.List(); err != nil {
 		return nil, fmt.Errorf("scan.files.passwords_file: %w", err)
 	}
-	if i.virus, err = newVirus(c, a.now, observe.virus); err != nil {
+	if i.virus, err = newVirus(c, a.now, observe); err != nil {
 		return nil, err
 	}
 	if len(a.workers) > 0 {
@@ -99,10 +100,10 @@ func (a *app) newInspection(c *config.Config, observe inspectionObserver) (*insp
 }
 
 // newVirus returns the virus scanners of a configuration, nil for none.
-func newVirus(cfg *config.Config, now func() time.Time, observe func(virus.Observation)) (*virus.Group, error) {
+func newVirus(cfg *config.Config, now func() time.Time, observe inspectionObserver) (*virus.Group, error) {
 	c := cfg.Scan.Virus
 	c.Timeout = virusTime(cfg)
-	opt := virus.Options{Mode: virus.Mode(c.Mode), MaxSize: c.MaxSize, Now: now, Observe: observe}
+	opt := virus.Options{Mode: virus.Mode(c.Mode), MaxSize: c.MaxSize, Now: now, Observe: observe.virus, Changed: observe.scanner}
 	for _, address := range c.Clamd {
 		engine, err := clamd.New(clamd.Options{Address: address, Timeout: c.Timeout, MaxConnections: c.Connections})
 		if err != nil {

@@ -51,12 +51,13 @@ type status struct {
 
 // A scannerStatus says how a virus scanner is.
 type scannerStatus struct {
-	Name     string    `json:"name"`
-	Up       bool      `json:"up"`
-	Since    time.Time `json:"since"`
-	Version  string    `json:"version"`
-	Error    string    `json:"error"`
-	Warnings []string  `json:"warnings"`
+	Name       string    `json:"name"`
+	Up         bool      `json:"up"`
+	Unanswered int       `json:"unanswered"` // contents in a row that it has said nothing about
+	Since      time.Time `json:"since"`
+	Version    string    `json:"version"`
+	Error      string    `json:"error"`
+	Warnings   []string  `json:"warnings"`
 }
 
 // A workerStatus says how the processes are that open files.
@@ -93,7 +94,10 @@ func (d *daemon) controlStatus(context.Context, control.Request) control.Respons
 	}
 	if g.files.virus != nil {
 		for _, e := range g.files.virus.Status() {
-			s.Virus = append(s.Virus, scannerStatus{e.Name, e.Up, e.Since.UTC().Truncate(time.Second), e.Version, e.Error, append([]string{}, e.Warnings...)})
+			s.Virus = append(s.Virus, scannerStatus{
+				Name: e.Name, Up: e.Up, Unanswered: e.Unanswered, Since: e.Since.UTC().Truncate(time.Second), Version: e.Version, Error: e.Error,
+				Warnings: append([]string{}, e.Warnings...),
+			})
 		}
 	}
 	if g.names != nil {
@@ -172,8 +176,11 @@ func (s status) text(w io.Writer, now time.Time) {
 	rulesText(w, s.Rules, now)
 	for _, v := range s.Virus {
 		state := "answers"
-		if !v.Up {
+		switch {
+		case !v.Up:
 			state = "DOWN since " + v.Since.Format(time.RFC3339) + ": " + v.Error
+		case v.Unanswered > 0:
+			state = fmt.Sprintf("is there, and has said nothing about %s in a row: %s", plural(v.Unanswered, "content"), v.Error)
 		}
 		fmt.Fprintf(w, "virus scanner %s (%s): %s\n", v.Name, cmp.Or(v.Version, "version unknown"), state)
 	}

@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// Errors that say that a scanner is up and does not want this content. Another scanner may; the next content may be fine.
+// Errors that say nothing against a scanner. It does not want this content, but another one may, or the next; or it was not
+// asked because as many contents as are allowed were on their way to it.
 var (
 	ErrRefused  = errors.New("the virus scanner refuses the content")
 	ErrTooLarge = errors.New("larger than the virus scanner takes")
+	ErrBusy     = errors.New("no connection to the virus scanner was free")
 )
 
 // A Mode says how many engines of a Group are asked.
@@ -50,20 +52,18 @@ type Observation struct {
 	Duration time.Duration
 	Kind     Kind  // "" if there is no answer
 	Err      error // why there is none
+	Up       bool  // what is known of the engine then, as in its EngineStatus
 }
 
 // Options say how a Group works.
 type Options struct {
 	Engines []Named
 	Mode    Mode
-	Retry   time.Duration     // the longest that a failed engine is left out; 0: DefaultRetry
-	MaxSize int64             // of a content, in octets; 0: no limit but those of the engines
-	Now     func() time.Time  // required
-	Observe func(Observation) // called from any goroutine; may be nil
+	MaxSize int64              // of a content, in octets; 0: no limit but those of the engines
+	Now     func() time.Time   // required
+	Observe func(Observation)  // called from any goroutine; may be nil
+	Changed func(EngineStatus) // an engine has gone or come back; called from any goroutine; may be nil
 }
-
-// DefaultRetry is the longest that a failed engine is left out.
-const DefaultRetry = 30 * time.Second
 
 // Open returns a content from its beginning. It is called once per engine that is asked, from several goroutines in mode All.
 type Open func() (io.Reader, error)
@@ -77,7 +77,6 @@ type Group struct {
 // New returns a Group. The error is about the options.
 func New(opt Options) (*Group, error) {
 	opt.Mode = cmp.Or(opt.Mode, First)
-	opt.Retry = cmp.Or(opt.Retry, DefaultRetry)
 	switch {
 	case len(opt.Engines) == 0:
 		return nil, errors.New("virus: no engine is given")
@@ -85,7 +84,7 @@ func New(opt Options) (*Group, error) {
 		return nil, fmt.Errorf("virus: mode %q: want %q or %q", opt.Mode, First, All)
 	case opt.Now == nil:
 		return nil, errors.New("virus: no clock is given")
-	case opt.Retry < 0 || opt.MaxSize < 0:
+	case opt.MaxSize < 0:
 		return nil, errors.New("virus: a limit is negative")
 	}
 	g := &Group{opt: opt}
@@ -93,7 +92,7 @@ func New(opt Options) (*Group, error) {
 		if e.Engine == nil || slices.ContainsFunc(opt.Engines[:i], func(o Named) bool { return o.Name == e.Name }) {
 			return nil, fmt.Errorf("virus: engine %q is missing or there twice", e.Name)
 		}
-		g.engines = append(g.engines, newBreaker(e, opt.Now, opt.Retry))
+		g.engines = append(g.engines, newBreaker(e, opt))
 	}
 	return g, nil
 }
@@ -117,10 +116,11 @@ func (g *Group) Scan(ctx context.Context, name string, open Open) (Verdict, erro
 }
 
 // first asks one engine after the other until one has answered. The error is ErrTooLarge only if no engine takes that much.
+// Before it returns another one it is known how the engines are.
 func (g *Group) first(ctx context.Context, name string, open Open) (Verdict, error) {
 	var failures []error
 	large := 0
-	for _, e := range g.engines {
+	for _, e := range g.order() {
 		v, err := g.ask(ctx, e, name, open)
 		var foreign *contentError
 		switch {
@@ -137,7 +137,32 @@ func (g *Group) first(ctx context.Context, name string, open Open) (Verdict, err
 	if large == len(g.engines) {
 		return Verdict{}, ErrTooLarge
 	}
+	g.settle(ctx)
 	return Verdict{}, errors.Join(failures...)
+}
+
+// order returns the engines in the order of the options, and after them those that are out: when nobody else answers they are
+// asked all the same.
+func (g *Group) order() []*breaker {
+	in, out := make([]*breaker, 0, len(g.engines)), []*breaker(nil)
+	for _, e := range g.engines {
+		if e.in() {
+			in = append(in, e)
+		} else {
+			out = append(out, e)
+		}
+	}
+	return append(in, out...)
+}
+
+// settle waits until it is known which of the engines are there, so that whoever asks for their Status after a mail was
+// deferred gets the reason.
+func (g *Group) settle(ctx context.Context) {
+	for _, e := range g.engines {
+		if e.settle(ctx) != nil {
+			return
+		}
+	}
 }
 
 // all asks every engine at the same time.
@@ -163,6 +188,8 @@ func (g *Group) all(ctx context.Context, name string, open Open) (Verdict, error
 		return worst, nil
 	case err == nil && large:
 		return Verdict{}, ErrTooLarge
+	case err != nil:
+		g.settle(ctx)
 	}
 	return worst, err
 }
@@ -175,17 +202,16 @@ func worse(a, b Kind) bool {
 	return rank(a) > rank(b)
 }
 
-// ask asks one engine, unless it is left out.
+// ask asks one engine, unless it is silent.
 func (g *Group) ask(ctx context.Context, e *breaker, name string, open Open) (Verdict, error) {
-	trial, err := e.enter()
-	if err != nil {
+	if err := e.ready(ctx); err != nil {
 		return Verdict{}, err
 	}
 	start := g.opt.Now()
 	v, err := g.scan(ctx, e.engine, name, open)
-	e.leave(ctx, trial, err)
+	e.leave(ctx, err)
 	if g.opt.Observe != nil {
-		g.opt.Observe(Observation{Engine: e.name, Duration: g.opt.Now().Sub(start), Kind: v.Kind, Err: err})
+		g.opt.Observe(Observation{Engine: e.name, Duration: g.opt.Now().Sub(start), Kind: v.Kind, Err: err, Up: e.state().Up})
 	}
 	if err != nil {
 		return Verdict{}, fmt.Errorf("%s: %w", e.name, err)
@@ -248,7 +274,7 @@ func (c *content) Read(p []byte) (int, error) {
 }
 
 // Check asks every engine that is a Checker whether it is well and takes contents of size octets, and notes the answers for
-// Status. An engine that is well is asked again from now on. The error joins what is wrong, by engine.
+// Status. An engine that is well is in again. The error joins what is wrong, by engine.
 func (g *Group) Check(ctx context.Context, size int64) error {
 	errs := make([]error, len(g.engines))
 	var wg sync.WaitGroup

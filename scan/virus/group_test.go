@@ -22,6 +22,8 @@ type engine struct {
 	health  Health
 	wait    chan struct{} // Scan waits for it
 	entered chan struct{} // and says here that it does
+	pings   int
+	ping    func() error // what Ping says; nil: what Scan does
 }
 
 func (e *engine) Scan(_ context.Context, _ string, r io.Reader) (Verdict, error) {
@@ -38,6 +40,17 @@ func (e *engine) Scan(_ context.Context, _ string, r io.Reader) (Verdict, error)
 		return Verdict{}, fmt.Errorf("engine: %w", err)
 	}
 	return e.verdict, e.err
+}
+
+func (e *engine) Ping(context.Context) error {
+	e.mu.Lock()
+	e.pings++
+	ping, err := e.ping, e.err
+	e.mu.Unlock()
+	if ping != nil {
+		return ping()
+	}
+	return err
 }
 
 func (e *engine) Check(context.Context, int64) (Health, error) { return e.health, e.err }
@@ -200,6 +213,8 @@ func TestSwallowedError(t *testing.T) {
 
 type careless struct{}
 
+func (careless) Ping(context.Context) error { return nil }
+
 func (careless) Scan(_ context.Context, _ string, r io.Reader) (Verdict, error) {
 	_, _ = io.ReadAll(r)
 	return Verdict{Kind: Clean}, nil
@@ -209,88 +224,213 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// TestBreaker lets an engine fail, waits, tries it, and sees the pauses grow and end.
-func TestBreaker(t *testing.T) {
+// errLate is that of an engine that has taken too long.
+var errLate = fmt.Errorf("no answer within 1s: %w", context.DeadlineExceeded)
+
+// answers is what Ping says for an engine that is there.
+func answers() error { return nil }
+
+// scanned asks a group about a content and returns what it says.
+func scanned(t *testing.T, g *Group) string {
+	t.Helper()
+	v, err := g.Scan(t.Context(), "", open("x"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(v.Kind)
+}
+
+// TestSlowContent has contents that take too long. Whatever their number, the next one is asked about, and a ping has told
+// before that the engine is there.
+func TestSlowContent(t *testing.T) {
+	e := &engine{err: errLate, ping: answers}
+	g, _ := newGroup(t, Options{Changed: func(s EngineStatus) { t.Errorf("told of %+v", s) }}, e)
+	for i := 1; i <= 2*slow; i++ {
+		if got := scanned(t, g); got != "a: no answer within 1s: context deadline exceeded" || e.asked != i || e.pings < i {
+			t.Fatalf("content %d: %s, asked %d times, %d pings", i, got, e.asked, e.pings)
+		}
+		if s := g.Status()[0]; !s.Up || s.Unanswered != i || s.Error != errLate.Error() {
+			t.Errorf("content %d: %+v", i, s)
+		}
+	}
+	e.set(Verdict{Kind: Clean}, nil)
+	if got := scanned(t, g); got != "clean" {
+		t.Error(got)
+	}
+	if s := g.Status()[0]; !s.Up || s.Unanswered != 0 || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestSlowFirst has two engines. One slow content goes to the second, the next one to the first again; after some in a row
+// the second is asked at once, until the first has answered about something.
+func TestSlowFirst(t *testing.T) {
+	a, b := &engine{err: errLate, ping: answers}, &engine{verdict: Verdict{Kind: Clean}}
+	g, _ := newGroup(t, Options{}, a, b)
+	for i := 1; i <= slow+2; i++ {
+		if got := scanned(t, g); got != "clean" || a.asked != min(i, slow) || b.asked != i {
+			t.Errorf("content %d: %s, asked %d and %d times", i, got, a.asked, b.asked)
+		}
+		_ = g.engines[0].settle(t.Context())
+	}
+	if s := g.Status()[0]; !s.Up || s.Unanswered != slow {
+		t.Errorf("%+v", s)
+	}
+	b.set(Verdict{}, errDown)
+	a.set(Verdict{Kind: Clean}, nil)
+	if got := scanned(t, g); got != "clean" || a.asked != slow+1 {
+		t.Errorf("only the slow one is left: %s, asked %d times", got, a.asked)
+	}
+	b.set(Verdict{Infected, "X"}, nil)
+	if got := scanned(t, g); got != "clean" || b.asked != slow+3 {
+		t.Errorf("the first is not the first again: %s, the second was asked %d times", got, b.asked)
+	}
+}
+
+// TestSlowFirstIsChecked brings in an engine that has been slow by a Check.
+func TestSlowFirstIsChecked(t *testing.T) {
+	a, b := &engine{err: errLate, ping: answers}, &engine{verdict: Verdict{Kind: Clean}}
+	g, _ := newGroup(t, Options{}, a, b)
+	if err := g.Check(t.Context(), 1); !errors.Is(err, errLate) {
+		t.Error(err)
+	}
+	if s := g.Status()[0]; s.Up || s.Unanswered != slow {
+		t.Errorf("slow about nothing at all: %+v", s)
+	}
+	if got := scanned(t, g); got != "clean" || a.asked != 0 {
+		t.Errorf("%s, asked %d times", got, a.asked)
+	}
+	a.set(Verdict{Infected, "X"}, nil)
+	if err := g.Check(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+	if got := scanned(t, g); got != "infected" {
+		t.Error(got)
+	}
+}
+
+// TestAway has an engine that cannot be reached: every content is asked about, and the first one after its return is answered.
+func TestAway(t *testing.T) {
 	e := &engine{err: errDown}
-	g, c := newGroup(t, Options{Retry: 5 * time.Second}, e)
+	var told []string
+	g, c := newGroup(t, Options{Changed: func(s EngineStatus) { told = append(told, fmt.Sprint(s.Up, " ", s.Error)) }}, e)
 	start := c.now()
-	scan := func() error { _, err := g.Scan(t.Context(), "", open("x")); return err }
-	asked := 0
-	for i, pause := range []time.Duration{1, 2, 4, 5, 5} {
-		if err := scan(); err == nil || err.Error() != "a: down" {
-			t.Fatalf("failure %d: %v", i, err)
+	for i := range 3 {
+		if got := scanned(t, g); got != "a: down" || e.asked != i+1 {
+			t.Errorf("%s, asked %d times", got, e.asked)
 		}
-		asked++
-		c.pass(pause*time.Second - 1)
-		if err := scan(); err == nil || err.Error() != "a: left out since it failed: down" || e.asked != asked {
-			t.Fatalf("pause %d: %v, asked %d times, want %d", i, err, e.asked, asked)
-		}
-		c.pass(1)
+		c.pass(time.Second)
 	}
 	if s := g.Status()[0]; s.Up || s.Error != "down" || !s.Since.Equal(start) {
 		t.Errorf("%+v", s)
 	}
 	e.set(Verdict{Kind: Clean}, nil)
-	if err := scan(); err != nil {
-		t.Error(err)
+	if got := scanned(t, g); got != "clean" {
+		t.Error(got)
 	}
 	if s := g.Status()[0]; !s.Up || s.Error != "" || !s.Since.Equal(c.now()) {
 		t.Errorf("%+v", s)
 	}
-	e.set(Verdict{}, errDown)
-	_ = scan()
-	c.pass(time.Second)
-	e.set(Verdict{Kind: Clean}, nil)
-	if err := scan(); err != nil {
-		t.Errorf("the pause has not begun anew: %v", err)
+	if got, want := strings.Join(told, ", "), "false down, true "; got != want {
+		t.Errorf("told %q, want %q", got, want)
 	}
 }
 
-// TestOneTrial has many who want to know whether an engine is back; one of them asks.
-func TestOneTrial(t *testing.T) {
-	e := &engine{err: errDown}
+// TestSilent has an engine that takes what it is given and says nothing, not to a ping either. Then contents do not wait for
+// it, except for another ping once in a while, and not long after it speaks again it is asked.
+func TestSilent(t *testing.T) {
+	e := &engine{err: errLate}
 	g, c := newGroup(t, Options{}, e)
-	_, _ = g.Scan(t.Context(), "", open("x"))
-	c.pass(time.Minute)
-	e.set(Verdict{Kind: Clean}, nil)
-	e.wait, e.entered = make(chan struct{}), make(chan struct{}, 100)
-	done := make(chan error, 1)
-	go func() {
-		_, err := g.Scan(t.Context(), "", open("x"))
-		done <- err
-	}()
-	<-e.entered
-	for range 20 {
-		if _, err := g.Scan(t.Context(), "", open("x")); err == nil {
-			t.Error("a second trial")
+	e.ping = func() error {
+		c.pass(5 * time.Second)
+		return errLate
+	}
+	const out = "a: left out since it failed: no answer within 1s: context deadline exceeded"
+	for i, want := range []string{"a: " + errLate.Error(), out, out} {
+		if got := scanned(t, g); got != want || e.asked != 1 || e.pings != 1 {
+			t.Errorf("content %d: %s, asked %d times, %d pings", i, got, e.asked, e.pings)
 		}
 	}
-	close(e.wait)
-	if err := <-done; err != nil {
-		t.Error(err)
+	if s := g.Status()[0]; s.Up || s.Unanswered != 1 {
+		t.Errorf("%+v", s)
 	}
-	if _, err := g.Scan(t.Context(), "", open("x")); err != nil {
-		t.Error(err)
+	c.pass(5 * time.Second)
+	if got := scanned(t, g); got != out || e.asked != 1 || e.pings != 2 {
+		t.Errorf("%s, asked %d times, %d pings", got, e.asked, e.pings)
+	}
+	e.set(Verdict{Kind: Clean}, nil)
+	e.ping = answers
+	if got := scanned(t, g); got != out {
+		t.Error(got)
+	}
+	c.pass(5 * time.Second)
+	if got := scanned(t, g); got != "clean" || e.pings != 3 {
+		t.Errorf("%s, %d pings", got, e.pings)
 	}
 }
 
-// TestManyFailuresAtOnce counts those that were asked together once: the pause stays the first.
-func TestManyFailuresAtOnce(t *testing.T) {
-	e := &engine{err: errDown, wait: make(chan struct{}), entered: make(chan struct{}, 20)}
+// TestOnePing has many who want to know whether an engine is there; one ping answers all of them, and whoever has no time
+// left does not wait.
+func TestOnePing(t *testing.T) {
+	e := &engine{err: errDown}
 	g, c := newGroup(t, Options{}, e)
+	_ = scanned(t, g)
+	c.pass(time.Minute)
+	e.set(Verdict{Kind: Clean}, nil)
+	release, pinged := make(chan struct{}), make(chan struct{}, 100)
+	before := e.pings
+	e.ping = func() error {
+		pinged <- struct{}{}
+		<-release
+		return nil
+	}
 	var wg sync.WaitGroup
 	for range 20 {
-		wg.Go(func() { _, _ = g.Scan(t.Context(), "", open("x")) })
+		wg.Go(func() {
+			if v, err := g.Scan(t.Context(), "", open("x")); err != nil || v.Kind != Clean {
+				t.Error(v, err)
+			}
+		})
 	}
-	for range 20 {
-		<-e.entered
-	}
-	close(e.wait)
-	wg.Wait()
-	e.set(Verdict{Kind: Clean}, nil)
-	c.pass(firstPause)
-	if _, err := g.Scan(t.Context(), "", open("x")); err != nil {
+	<-pinged
+	expired, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if _, err := g.Scan(expired, "", open("x")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
+	}
+	close(release)
+	wg.Wait()
+	if e.pings != before+1 {
+		t.Errorf("%d pings", e.pings-before)
+	}
+}
+
+// TestSecondWhileFirstIsPinged does not wait for a ping while there is another engine.
+func TestSecondWhileFirstIsPinged(t *testing.T) {
+	a, b := &engine{err: errLate}, &engine{verdict: Verdict{Kind: Clean}}
+	g, _ := newGroup(t, Options{}, a, b)
+	release := make(chan struct{})
+	defer close(release)
+	a.ping = func() error { <-release; return nil }
+	for range 3 {
+		if got := scanned(t, g); got != "clean" || a.asked != 1 {
+			t.Errorf("%s, asked %d times", got, a.asked)
+		}
+	}
+}
+
+// TestAllModeAsksTheOut asks every engine of mode All, whatever is known of it.
+func TestAllModeAsksTheOut(t *testing.T) {
+	a, b := &engine{err: errDown}, &engine{verdict: Verdict{Kind: Clean}}
+	g, _ := newGroup(t, Options{Mode: All}, a, b)
+	for i := range 3 {
+		if got := scanned(t, g); got != "a: down" || a.asked != i+1 {
+			t.Errorf("%s, asked %d times", got, a.asked)
+		}
+	}
+	a.set(Verdict{Kind: Clean}, nil)
+	if got := scanned(t, g); got != "clean" {
+		t.Error(got)
 	}
 }
 
@@ -300,21 +440,29 @@ func TestWhatCountsAgainstAnEngine(t *testing.T) {
 	expired, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
 	for _, tt := range []struct {
-		name string
-		ctx  context.Context
-		err  error
-		up   bool
-		text string
+		name       string
+		ctx        context.Context
+		err        error
+		up         bool
+		unanswered int
+		text       string
 	}{
-		{"down", t.Context(), errDown, false, "down"},
-		{"refused", t.Context(), ErrRefused, true, ErrRefused.Error()},
-		{"too large", t.Context(), ErrTooLarge, true, ""},
-		{"who asked has gone", canceled, context.Canceled, true, ""},
-		{"who asked has waited too long", expired, context.DeadlineExceeded, false, "context deadline exceeded"},
+		{"down", t.Context(), errDown, false, 1, "down"},
+		{"late", t.Context(), errLate, true, 1, errLate.Error()},
+		{"refused", t.Context(), ErrRefused, true, 0, ErrRefused.Error()},
+		{"too large", t.Context(), ErrTooLarge, true, 0, ""},
+		{"busy", t.Context(), ErrBusy, true, 0, ""},
+		{"who asked has gone", canceled, context.Canceled, true, 0, ""},
+		{"who asked has waited too long", expired, context.DeadlineExceeded, true, 0, "context deadline exceeded"},
 	} {
-		g, _ := newGroup(t, Options{}, &engine{err: tt.err})
+		e := &engine{err: tt.err, ping: answers}
+		if tt.err == errDown {
+			e.ping = nil
+		}
+		g, _ := newGroup(t, Options{}, e)
 		_, _ = g.Scan(tt.ctx, "", open("x"))
-		if s := g.Status()[0]; s.Up != tt.up || s.Error != tt.text {
+		_ = g.engines[0].settle(t.Context())
+		if s := g.Status()[0]; s.Up != tt.up || s.Unanswered != tt.unanswered || s.Error != tt.text || !g.engines[0].in() && tt.up {
 			t.Errorf("%s: %+v", tt.name, s)
 		}
 	}
@@ -327,8 +475,8 @@ func TestCheckAndStatus(t *testing.T) {
 	if err := g.Check(t.Context(), 10); err == nil || err.Error() != "b: down" {
 		t.Error(err)
 	}
-	if got, want := fmt.Sprintf("%+v", g.Status()), fmt.Sprintf("[{Name:a Up:true Error: Since:%v Version:Scanner 1 Warnings:[Too small.]} "+
-		"{Name:b Up:false Error:down Since:%[1]v Version: Warnings:[]}]", c.now()); got != want {
+	if got, want := fmt.Sprintf("%+v", g.Status()), fmt.Sprintf("[{Name:a Up:true Unanswered:0 Error: Since:%v Version:Scanner 1 Warnings:[Too small.]} "+
+		"{Name:b Up:false Unanswered:0 Error:down Since:%[1]v Version: Warnings:[]}]", c.now()); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	b.set(Verdict{Kind: Clean}, nil)
@@ -355,7 +503,7 @@ func TestObserve(t *testing.T) {
 		Observe: func(o Observation) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen = append(seen, fmt.Sprintf("%s %v %s %v", o.Engine, o.Duration, o.Kind, o.Err))
+			seen = append(seen, fmt.Sprintf("%s %v %s %v %v", o.Engine, o.Duration, o.Kind, o.Err, o.Up))
 		},
 	}, &engine{verdict: Verdict{Infected, "X"}})
 	c = clock
@@ -364,12 +512,14 @@ func TestObserve(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got, want := strings.Join(seen, ", "), "slow 3s  down, a 0s infected <nil>, a 0s infected <nil>"; got != want {
+	if got, want := strings.Join(seen, ", "), "slow 3s  down false, a 0s infected <nil> true, a 0s infected <nil> true"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
 type slowEngine struct{ scan func() }
+
+func (slowEngine) Ping(context.Context) error { return errDown }
 
 func (s slowEngine) Scan(context.Context, string, io.Reader) (Verdict, error) {
 	s.scan()
@@ -385,7 +535,7 @@ func TestNew(t *testing.T) {
 		{Options{Now: time.Now}, "virus: no engine is given"},
 		{Options{Now: time.Now, Engines: one, Mode: "some"}, `virus: mode "some": want "first" or "all"`},
 		{Options{Engines: one}, "virus: no clock is given"},
-		{Options{Now: time.Now, Engines: one, Retry: -1}, "virus: a limit is negative"},
+		{Options{Now: time.Now, Engines: one, MaxSize: -1}, "virus: a limit is negative"},
 		{Options{Now: time.Now, Engines: append(one, one...)}, `virus: engine "a" is missing or there twice`},
 		{Options{Now: time.Now, Engines: []Named{{"b", nil}}}, `virus: engine "b" is missing or there twice`},
 	} {

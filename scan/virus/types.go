@@ -25,9 +25,13 @@ type Verdict struct {
 	Name string // of the signature; "" for Clean
 }
 
-// An Engine is one virus scanner. Scan is called from several goroutines. The name, which may be empty, is only for the
-// scanner's log. The error says that there is no verdict: the scanner is down, too slow, or has refused the content. Of r it
-// reads as much as it needs.
+// An Engine is one virus scanner. Both methods are called from several goroutines.
 type Engine interface {
+	// Scan asks about a content. The name, which may be empty, is only for the scanner's log. The error says that there is no
+	// verdict: the scanner is down, too slow (then it wraps context.DeadlineExceeded), busy, or has refused the content. Of r it
+	// reads as much as it needs.
 	Scan(ctx context.Context, name string, r io.Reader) (Verdict, error)
+	// Ping asks whether the scanner is there. It does not wait for contents that are on their way to it, and after a few seconds
+	// no more for the answer; then its error wraps context.DeadlineExceeded.
+	Ping(ctx context.Context) error
 }

@@ -306,7 +306,7 @@ func healthz(t *testing.T, address string) int {
 	return response.StatusCode
 }
 
-// awaitCode sends a mail until the reply has a code, for a scanner that has failed is tried again only after a while.
+// awaitCode sends a mail until the reply has a code, for a scanner that was silent is asked again only after a while.
 func awaitCode(t *testing.T, m mtatest.MTA, env mtatest.Envelope, mail, code string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {

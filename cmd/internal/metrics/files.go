@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -20,6 +21,10 @@ func (m *Metrics) ObserveVirus(kind virus.Kind, err error, took time.Duration) {
 	switch {
 	case errors.Is(err, virus.ErrTooLarge), errors.Is(err, virus.ErrRefused):
 		result = "refused"
+	case errors.Is(err, context.DeadlineExceeded):
+		result = "timeout"
+	case errors.Is(err, virus.ErrBusy):
+		result = "busy"
 	case err != nil:
 		result = "error"
 	}

@@ -72,7 +72,7 @@ func classes() words {
 }
 
 func virusResults() words {
-	return append(list(virus.Clean, virus.Infected, virus.Encrypted, virus.Uninspectable, virus.Macros), "refused", "error")
+	return append(list(virus.Clean, virus.Infected, virus.Encrypted, virus.Uninspectable, virus.Macros), "refused", "timeout", "busy", "error")
 }
 
 func workerChanges() words {

@@ -237,12 +237,21 @@ func TestMaxConnections(t *testing.T) {
 	}
 }
 
+// TestBusy has a content on the only connection that is allowed. Another one waits for it, and a ping does
+// not.
 func TestBusy(t *testing.T) {
-	release := make(chan struct{})
-	entered := make(chan struct{}, 1)
-	address := serve(t, "unix", func(conn net.Conn) { entered <- struct{}{}; <-release })
+	release, entered := make(chan struct{}), make(chan struct{}, 1)
+	address := serve(t, "unix", func(conn net.Conn) {
+		command := make([]byte, 1+len(ping))
+		if n, _ := conn.Read(command); string(command[:n]) == ping {
+			_, _ = io.WriteString(conn, "PONG\x00")
+			return
+		}
+		entered <- struct{}{}
+		<-release
+	})
 	defer close(release)
-	c := client(t, Options{Address: address, MaxConnections: 1, Timeout: 300 * time.Millisecond})
+	c := client(t, Options{Address: address, MaxConnections: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
@@ -255,6 +264,9 @@ func TestBusy(t *testing.T) {
 	defer cancelShort()
 	if _, err := c.Scan(short, "", strings.NewReader("x")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting: %v", err)
+	}
+	if err := c.Ping(t.Context()); err != nil {
+		t.Errorf("ping: %v", err)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {

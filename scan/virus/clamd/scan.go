@@ -150,10 +150,13 @@ func parseReply(reply string) (virus.Verdict, error) {
 	return virus.Verdict{}, fmt.Errorf("unexpected reply %q", short([]byte(reply)))
 }
 
+// A do is a way to a connection: that of contents, or that of a ping.
+type do func(ctx context.Context, talk func(net.Conn) error) error
+
 // command sends a command and returns the reply.
-func (c *Client) command(ctx context.Context, command string) (string, error) {
+func command(ctx context.Context, do do, command string) (string, error) {
 	var reply string
-	err := c.dialer.Do(ctx, func(conn net.Conn) error {
+	err := do(ctx, func(conn net.Conn) error {
 		if _, err := io.WriteString(conn, command); err != nil {
 			return err
 		}
@@ -167,9 +170,9 @@ func (c *Client) command(ctx context.Context, command string) (string, error) {
 	return reply, nil
 }
 
-// Ping asks whether clamd answers.
+// Ping asks whether clamd is there. It implements virus.Engine: clamd answers also when all of its threads are busy.
 func (c *Client) Ping(ctx context.Context) error {
-	reply, err := c.command(ctx, ping)
+	reply, err := command(ctx, c.dialer.Ping, ping)
 	if err == nil && reply != "PONG" {
 		err = fmt.Errorf("clamd: unexpected reply %q to PING", short([]byte(reply)))
 	}
@@ -178,7 +181,7 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // Version returns what clamd says of itself and its signatures: "ClamAV 1.4.6/27432/Mon Nov 16 09:30:11 2026".
 func (c *Client) Version(ctx context.Context) (string, error) {
-	reply, err := c.command(ctx, version)
+	reply, err := command(ctx, c.dialer.Do, version)
 	if err != nil {
 		return "", err
 	}

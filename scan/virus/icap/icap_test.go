@@ -538,6 +538,30 @@ func TestISTagAndConnections(t *testing.T) {
 	}
 }
 
+// TestPing asks a service that is busy with all that it may be sent, one that refuses, and one that is not there.
+func TestPing(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{}, 1)
+	s := serve(t, basics, func(c *call) { entered <- struct{}{}; <-release })
+	c := client(t, s, func(o *Options) { o.MaxConnections = 1 })
+	var scan sync.WaitGroup
+	scan.Go(func() { _, _ = c.Scan(t.Context(), "", strings.NewReader("x")) })
+	<-entered
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	close(release)
+	scan.Wait()
+	other := serve(t, "Methods: REQMOD\r\n", nil)
+	if err := client(t, other, nil).Ping(t.Context()); err == nil || err.Error() != "icap: the service takes REQMOD, but not RESPMOD" {
+		t.Error(err)
+	}
+	l := listen(t)
+	_ = l.Close()
+	if err := client(t, &server{addr: l.Addr().String()}, nil).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Error(err)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for _, tt := range []struct {
 		name, options string

@@ -33,7 +33,7 @@ func (c *Client) service(ctx context.Context) (*service, error) {
 	if known != nil {
 		return known, nil
 	}
-	s, err := c.ask(ctx)
+	s, err := c.ask(ctx, c.dialer.Do)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +53,10 @@ func (c *Client) forget(s *service) {
 	}
 }
 
-// ask sends OPTIONS.
-func (c *Client) ask(ctx context.Context) (*service, error) {
+// ask sends OPTIONS by a way to a connection: that of contents, or that of a ping.
+func (c *Client) ask(ctx context.Context, do func(context.Context, func(net.Conn) error) error) (*service, error) {
 	var resp response
-	err := c.dialer.Do(ctx, func(conn net.Conn) error {
+	err := do(ctx, func(conn net.Conn) error {
 		head := "OPTIONS " + c.url + " ICAP/1.0\r\nHost: " + c.host + "\r\nUser-Agent: Assay\r\nConnection: close\r\nEncapsulated: null-body=0\r\n\r\n"
 		if _, err := io.WriteString(conn, head); err != nil {
 			return err
@@ -101,9 +101,17 @@ func (c *Client) connections() int {
 	return session.DefaultConnections
 }
 
+// Ping asks for the options of the service. It implements virus.Engine.
+func (c *Client) Ping(ctx context.Context) error {
+	if _, err := c.ask(ctx, c.dialer.Ping); err != nil {
+		return fmt.Errorf("icap: %w", err)
+	}
+	return nil
+}
+
 // Check asks the service what it is and has it scan size octets. It implements virus.Checker.
 func (c *Client) Check(ctx context.Context, size int64) (virus.Health, error) {
-	s, err := c.ask(ctx)
+	s, err := c.ask(ctx, c.dialer.Do)
 	if err != nil {
 		return virus.Health{}, fmt.Errorf("icap: %w", err)
 	}

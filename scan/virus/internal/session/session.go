@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"net"
 	"time"
+
+	"assay/scan/virus"
 )
 
 // Limits that hold where Options say nothing.
@@ -19,6 +21,9 @@ const (
 	DefaultTimeout        = 60 * time.Second
 	DefaultConnections    = 4
 )
+
+// pingTime is the most that asking whether a scanner is there may take: even a busy one takes the question at once.
+const pingTime = 5 * time.Second
 
 // Options say where a scanner is and what it may take.
 type Options struct {
@@ -45,14 +50,26 @@ func New(opt Options) *Dialer {
 }
 
 // Do waits until a connection is allowed, opens it, and calls talk with it. Waiting, and then connecting and talking, take
-// at most the timeout each. When ctx ends, or the time is over, the connection is closed under talk; the error says why.
+// at most the timeout each. When ctx ends, or the time is over, the connection is closed under talk; the error says why. It
+// wraps virus.ErrBusy if no connection was allowed in time.
 func (d *Dialer) Do(ctx context.Context, talk func(net.Conn) error) error {
 	if err := d.wait(ctx); err != nil {
 		return err
 	}
 	defer func() { <-d.slots }()
-	late := fmt.Errorf("no answer within %v: %w", d.opt.Timeout, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, d.opt.Timeout, late)
+	return d.talk(ctx, d.opt.Timeout, talk)
+}
+
+// Ping is Do for a short question and a short answer, on a connection besides those that are allowed: it is to tell whether
+// the scanner is there while all of these wait for it. It takes no longer than half of the timeout, nor than pingTime.
+func (d *Dialer) Ping(ctx context.Context, talk func(net.Conn) error) error {
+	return d.talk(ctx, min(d.opt.Timeout/2, pingTime), talk)
+}
+
+// talk opens a connection and calls talk with it.
+func (d *Dialer) talk(ctx context.Context, limit time.Duration, talk func(net.Conn) error) error {
+	late := fmt.Errorf("no answer within %v: %w", limit, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	conn, err := d.dial(ctx)
 	if err != nil {
@@ -78,7 +95,7 @@ func (d *Dialer) wait(ctx context.Context) error {
 		return nil
 	default:
 	}
-	busy := fmt.Errorf("all %d connections were busy for %v: %w", d.opt.Connections, d.opt.Timeout, context.DeadlineExceeded)
+	busy := fmt.Errorf("%w: all %d were in use for %v", virus.ErrBusy, d.opt.Connections, d.opt.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, d.opt.Timeout, busy)
 	defer cancel()
 	select {
