@@ -50,7 +50,11 @@ func parseAddress(s string) (string, bool) {
 		return "", false
 	}
 	name, err := dns.Canonical(domain)
-	if err != nil || strings.HasSuffix(domain, ".") || strings.Contains(domain, "_") || !strings.Contains(name, ".") {
+	top := name[strings.LastIndexByte(name, '.')+1:]
+	switch {
+	case err != nil, strings.HasSuffix(domain, "."), strings.Contains(name, "_"):
+		return "", false
+	case len(top) == len(name), strings.Trim(top, "0123456789") == "": // a single label, or an IPv4 address
 		return "", false
 	}
 	address := local + "@" + name

@@ -46,7 +46,7 @@ func Compose(m Mail) ([]byte, error) {
 	fmt.Fprintf(&b, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n", boundary)
 	b.WriteString("Content-Transfer-Encoding: quoted-printable\r\n\r\n")
 	text := quotedprintable.NewWriter(&b)
-	_, _ = text.Write([]byte(m.text(name))) // a Buffer takes everything
+	_, _ = text.Write([]byte(m.text())) // a Buffer takes everything
 	_ = text.Close()
 	fmt.Fprintf(&b, "\r\n--%s\r\nContent-Type: application/gzip;\r\n name=%q\r\n", boundary, name)
 	fmt.Fprintf(&b, "Content-Disposition: attachment;\r\n filename=%q\r\n", name)
@@ -91,7 +91,7 @@ func (m Mail) header() (string, error) {
 }
 
 // text returns what people read.
-func (m Mail) text(name string) string {
+func (m Mail) text() string {
 	meta := m.Report.Metadata
 	var messages, passed int64
 	for _, r := range m.Report.Records {
@@ -107,9 +107,8 @@ func (m Mail) text(name string) string {
 	fmt.Fprintf(&b, "From:     %s\nTo:       %s\n", period(meta.Period.Begin), period(meta.Period.End.Add(-time.Second)))
 	fmt.Fprintf(&b, "Messages: %d, of which %d passed DMARC and %d failed\n", messages, passed, messages-passed)
 	fmt.Fprintf(&b, "Records:  %d\nReport:   %s\n\n", len(merge(m.Report.Records)), meta.ID)
-	fmt.Fprintf(&b, "The report is the attached file\n\n    %s\n\n", name)
-	b.WriteString("It is sent because the DMARC policy record of the domain asks for such reports at this\n")
-	b.WriteString("address (tag rua).\n")
+	b.WriteString("The report is attached. It is sent because the DMARC policy record of the\n")
+	b.WriteString("domain asks for such reports at this address (tag rua).\n\n")
 	fmt.Fprintf(&b, "Questions about it: %s\n", clean(meta.Email, maxAddress))
 	if extra := clean(meta.ExtraContact, maxErrors); extra != "" {
 		b.WriteString(extra + "\n")

@@ -10,8 +10,8 @@ import (
 	"assay/verify/dns"
 )
 
-// maxID bounds a Report-ID, so that the Subject that holds it stays within one line of mail.
-const maxID = 128
+// maxID bounds a Report-ID. RFC 2046 Section 5.1.1: a boundary, which is made of it, has at most 70 characters.
+const maxID = 64
 
 // NewID returns the Report-ID of the report of a receiver about a policy domain and a period. It depends on nothing else, so
 // that a report that is sent again has the same (RFC 9990 Section 2.5.2). Node tells the hosts of one receiver apart that

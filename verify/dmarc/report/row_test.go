@@ -407,3 +407,14 @@ func TestDay(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkNewRow is what each message costs.
+func BenchmarkNewRow(b *testing.B) {
+	in := passed()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := NewRow(in); !ok {
+			b.Fatal("no row")
+		}
+	}
+}

@@ -9,8 +9,8 @@ import (
 // nobody has configured (message_size_limit, 10240000).
 const DefaultMaxSize = 10_000_000
 
-// mailOverhead is what a mail has besides its attachment, at most.
-const mailOverhead = 8 << 10
+// mailOverhead is what a mail has besides its attachment, at most: names and texts of the greatest length, and a signature.
+const mailOverhead = 16 << 10
 
 // Split returns the reports in whose place r is sent if the mail with it would have more than maxSize octets, 0 for
 // DefaultMaxSize: as few as halving makes them, about the same period, with parts of the records. Each has a Report-ID and so
