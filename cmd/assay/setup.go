@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +38,9 @@ func (a *app) setup() *cobra.Command {
 		Short: "Connect the MTA on this machine with Assay, and prove that mail passes through",
 		Long: "Look at the MTA on this machine (Postfix or Sendmail) and print what would have to be changed. --apply makes the change, starts the\n" +
 			"daemon, sends a mail to itself and says what became of it; --undo puts back what was there; --check only answers.\n\n" +
-			"In main.cf smtpd_milters and non_smtpd_milters are changed, with postconf; a copy is kept in " + setupState + ". Postfix is not\n" +
-			"pointed at a daemon that does not answer, and if Postfix does not reach it, what was there is put back.\n\n" +
+			"In main.cf smtpd_milters and non_smtpd_milters are changed, with postconf. sendmail.mc gets a marked block, sendmail.cf is built of\n" +
+			"it (make -C /etc/mail, sendmailconfig or m4) and checked, and Sendmail is restarted. A copy is kept in " + setupState + ". The\n" +
+			"MTA is not pointed at a daemon that does not answer, and if it does not reach it, what was there is put back.\n\n" +
 			"Exit codes: 0 there was nothing to do, or it is done; 1 it failed, or nothing was proven; 2 wrong usage; 3 something has to be\n" +
 			"changed (--check). Running --apply again changes nothing; --json says so in \"changed\".",
 		Args: args(0, 0),
@@ -89,6 +92,8 @@ func (f *setupFlags) valid() error {
 
 // runSetup does what the flags say.
 func (a *app) runSetup(ctx context.Context, f *setupFlags) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM) // what is half done is put back
+	defer stop()
 	f.opt.State, f.opt.Owner = f.state, os.Geteuid()
 	if !f.undo { // which has to work with any configuration
 		loaded, err := a.load(f.config)
@@ -155,16 +160,26 @@ func (a *app) system(config string) setup.System {
 			}
 			return "disposition=" + m.Disposition + ", trust=" + m.Trust, true, nil
 		},
-		Now: a.now,
+		Hangup: hangup,
+		Now:    a.now,
 	}
 }
 
-// programTime bounds one program that setup runs.
-const programTime = time.Minute
+// hangup sends SIGHUP to a process of Sendmail. The number comes from a file, and may be somebody else's by now.
+func hangup(pid int) error {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || !strings.HasPrefix(string(name), "sendmail") {
+		return fmt.Errorf("process %d is not Sendmail", pid)
+	}
+	return syscall.Kill(pid, syscall.SIGHUP)
+}
+
+// programTime bounds one program that setup runs. Sendmail sleeps for a minute when it does not know the name of the host.
+const programTime = 3 * time.Minute
 
 // runProgram runs a program of the system, and finds those of administrators also for a shell without their directories.
 func runProgram(ctx context.Context, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, programTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), programTime) // what is begun comes to its end
 	defer cancel()
 	if _, err := exec.LookPath(name); err != nil && !filepath.IsAbs(name) {
 		for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
@@ -177,6 +192,8 @@ func runProgram(ctx context.Context, name string, args ...string) (string, error
 	var out, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
+	// Nor does the key that interrupts setup reach it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// A daemon that the program starts may keep its output open.
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()

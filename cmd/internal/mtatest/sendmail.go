@@ -22,7 +22,7 @@ type Sendmail struct {
 // SendmailOptions say how an instance differs from a plain one.
 type SendmailOptions struct {
 	Root   string // directory into which the packages were unpacked; "" is what SendmailRoot finds
-	Milter string // as in INPUT_MAIL_FILTER, such as "inet:8894@127.0.0.1"
+	Milter string // as in INPUT_MAIL_FILTER, such as "inet:8894@127.0.0.1"; "" for none
 	Flags  string // what happens when the milter fails: "T" (the default) tempfail, "R" reject, "4" shut down, "-" pass
 	Sink   *Sink  // where everything is delivered
 	Times  string // how long the milter may take; "" is C:30s;S:30s;R:2m;E:5m
@@ -31,8 +31,9 @@ type SendmailOptions struct {
 
 // sendmailMC is the m4 file. Everything is relayed to the sink by a mailer that neither recodes nor cuts, before the
 // client gets its reply; the load of the machine plays no part. The arguments are the directory, the SMTP port, the
-// milter, its flags, further lines, the port of the sink, and the timeouts of the milter.
+// line of the milter, that of m4's macros, further lines, and the port of the sink.
 const sendmailMC = `divert(0)dnl
+include(` + "`%[4]s'" + `)dnl
 OSTYPE(` + "`linux'" + `)dnl
 define(` + "`confDOMAIN_NAME', `sendmail.test'" + `)dnl
 define(` + "`ALIAS_FILE', `'" + `)dnl
@@ -56,7 +57,7 @@ FEATURE(` + "`nocanonify'" + `)dnl
 FEATURE(` + "`nouucp', `reject'" + `)dnl
 define(` + "`SMART_HOST', `sink:[127.0.0.1]'" + `)dnl
 DAEMON_OPTIONS(` + "`Name=MTA, Addr=127.0.0.1, Port=%[2]s, Family=inet, Listen=250'" + `)dnl
-INPUT_MAIL_FILTER(` + "`assay', `S=%[3]s, %[4]sT=%[7]s'" + `)dnl
+%[3]s
 %[5]s
 MAILER(` + "`smtp'" + `)dnl
 MAILER_DEFINITIONS
@@ -225,14 +226,21 @@ func (s *Sendmail) configure(opt SendmailOptions) error {
 	default:
 		flags = "F=" + opt.Flags + ", "
 	}
-	mc := fmt.Sprintf(sendmailMC, s.dir, portOf(s.addr), opt.Milter, flags, opt.MC, portOf(opt.Sink.Addr()),
-		cmp.Or(opt.Times, "C:30s;S:30s;R:2m;E:5m"))
-	cf := filepath.Join(opt.Root, sendmailCF) + "/"
-	m4 := exec.Command("m4", "-D_CF_DIR_="+cf, cf+"m4/cf.m4", "-")
-	m4.Stdin = strings.NewReader(mc)
-	out, err := m4.Output()
+	milter := "dnl"
+	if opt.Milter != "" {
+		milter = fmt.Sprintf("INPUT_MAIL_FILTER(`assay', `S=%s, %sT=%s')dnl", opt.Milter, flags, cmp.Or(opt.Times, "C:30s;S:30s;R:2m;E:5m"))
+	}
+	macros := filepath.Join(opt.Root, sendmailCF, "m4", "cf.m4")
+	mc := fmt.Sprintf(sendmailMC, s.dir, portOf(s.addr), milter, macros, opt.MC, portOf(opt.Sink.Addr()))
+	if err := os.WriteFile(s.MC(), []byte(mc), 0o644); err != nil {
+		return err
+	}
+	out, err := exec.Command("m4", s.MC()).Output()
 	if err != nil {
 		return fmt.Errorf("m4: %w", err)
 	}
 	return os.WriteFile(filepath.Join(s.dir, "sendmail.cf"), out, 0o644)
 }
+
+// MC returns the path of sendmail.mc. sendmail.cf is built of it, beside it.
+func (s *Sendmail) MC() string { return filepath.Join(s.dir, "sendmail.mc") }

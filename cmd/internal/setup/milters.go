@@ -43,6 +43,30 @@ func address(entry string) string {
 	return inner
 }
 
+// addresses returns those of all entries.
+func addresses(value string) []string {
+	var all []string
+	for _, entry := range splitMilters(value) {
+		all = append(all, address(entry))
+	}
+	return all
+}
+
+// entrySettings returns what an entry says behind its address: "{ inet:..., name=value, ... }", where braces may stand around a pair.
+func entrySettings(entry string) map[string]string {
+	set := map[string]string{}
+	inner, braced := strings.CutPrefix(entry, "{")
+	if !braced {
+		return set
+	}
+	for _, word := range splitMilters(strings.TrimSuffix(inner, "}")) {
+		if name, value, ok := strings.Cut(strings.Trim(word, "{} \t"), "="); ok {
+			set[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return set
+}
+
 // own is what Assay's entry in a list of milters looks like.
 type own struct {
 	entry     string   // as it is written
@@ -53,6 +77,9 @@ type own struct {
 
 // is reports whether an entry names Assay.
 func (o own) is(entry string) bool { return slices.Contains(o.addresses, address(entry)) }
+
+// in reports whether a list names Assay.
+func (o own) in(value string) bool { return slices.ContainsFunc(splitMilters(value), o.is) }
 
 // with returns a list with Assay in it once. One that has Assay is left as it is.
 func (o own) with(value string) string {
@@ -74,7 +101,7 @@ func (o own) with(value string) string {
 // without returns a list without Assay.
 func (o own) without(value string) string {
 	entries := splitMilters(value)
-	if !slices.ContainsFunc(entries, o.is) {
+	if !o.in(value) {
 		return value
 	}
 	return strings.Join(slices.DeleteFunc(entries, o.is), ", ")

@@ -8,7 +8,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,31 +30,21 @@ type postfix struct {
 	set      map[string]bool   // parameters that main.cf has
 	services []service
 	report   *Report
-	endpoint endpoint
-	units    []string // to enable
-	start    []string // the command that starts the daemon, nil if it answers
+	daemon   daemon
 }
 
 // A service is a line of master.cf.
 type service struct {
 	Name, Type, Command string
 	Chroot              bool
-	Milters             string // -o smtpd_milters, if Overrides
-	Overrides           bool
-}
-
-// An endpoint is a place where Assay can be reached.
-type endpoint struct {
-	network, address string // as Go dials it
-	postfix          string // as Postfix writes it
-	unit             bool   // assay.socket opens it
+	Settings            map[string]string // -o, expanded
 }
 
 // parameters of main.cf that are looked at.
 func parameters() []string {
 	return []string{"config_directory", "queue_directory", "mail_version", "myhostname", "smtpd_milters", "non_smtpd_milters", "milter_default_action",
 		"milter_protocol", "milter_content_timeout", "inet_interfaces", "mail_spool_directory", "home_mailbox", "mailbox_command", "mailbox_transport",
-		"compatibility_level", "alias_maps"}
+		"compatibility_level", "alias_maps", "inet_protocols", "mail_owner", "smtpd_milter_maps", "receive_override_options", "multi_instance_directories"}
 }
 
 // postconf runs postconf(1) for the installation.
@@ -86,11 +75,26 @@ func (p *postfix) inspect(ctx context.Context) error {
 		p.report.Problems = append(p.report.Problems, err.Error())
 		return nil
 	}
-	p.report.Address = p.endpoint.postfix
-	p.report.found("address of Assay", p.endpoint.postfix)
-	p.planDaemon(ctx)
+	p.report.Address = p.daemon.endpoint.written
+	p.report.found("address of Assay", p.daemon.endpoint.written)
+	p.daemon.plan(ctx, p.report)
+	if why := p.obstacle(); why != "" {
+		p.report.Notes = append(p.report.Notes, why)
+	}
 	p.planMilters()
 	return nil
+}
+
+// obstacle says what keeps Postfix from Assay's socket.
+func (p *postfix) obstacle() string {
+	e, queue := p.daemon.endpoint, p.value["queue_directory"]
+	if e.network != "unix" {
+		return ""
+	}
+	if !strings.HasPrefix(e.address, queue+"/") {
+		queue = "/"
+	}
+	return obstacle(e.address, queue, cmp.Or(p.value["mail_owner"], "postfix"))
 }
 
 // read reads main.cf and master.cf.
@@ -115,6 +119,11 @@ func (p *postfix) read(ctx context.Context) error {
 		return fmt.Errorf("postconf -M: %w", err)
 	}
 	p.services = parseServices(lines, p.value["compatibility_level"])
+	overrides, err := p.postconf(ctx, "-x", "-P")
+	if err != nil {
+		return fmt.Errorf("postconf -P: %w", err)
+	}
+	override(p.services, settings(overrides))
 	return nil
 }
 
@@ -147,16 +156,21 @@ func parseServices(text, level string) []service {
 			continue
 		}
 		// From compatibility level 1 on "-" means no chroot.
-		s := service{Name: f[0], Type: f[1], Command: f[7], Chroot: f[4] == "y" || f[4] == "-" && (level == "" || level == "0")}
-		for i, word := range f[8:] {
-			setting := strings.TrimPrefix(word, "-o")
-			if value, ok := strings.CutPrefix(setting, "smtpd_milters="); ok && (setting != word || f[8+i-1] == "-o") {
-				s.Milters, s.Overrides = value, true
-			}
-		}
+		s := service{Name: f[0], Type: f[1], Command: f[7], Settings: map[string]string{}, Chroot: f[4] == "y" || f[4] == "-" && (level == "" || level == "0")}
 		services = append(services, s)
 	}
 	return services
+}
+
+// override notes what "postconf -P" prints, lines of "name/type/parameter = value", in the services.
+func override(services []service, values map[string]string) {
+	for key, value := range values {
+		for _, s := range services {
+			if name, found := strings.CutPrefix(key, s.Name+"/"+s.Type+"/"); found {
+				s.Settings[name] = value
+			}
+		}
+	}
 }
 
 // describeServices says what is odd about the services that receive mail.
@@ -169,12 +183,34 @@ func (p *postfix) describeServices() {
 		if s.Chroot {
 			chrooted = append(chrooted, s.Name)
 		}
-		if s.Overrides {
-			p.report.Notes = append(p.report.Notes, fmt.Sprintf("the service %s in master.cf has smtpd_milters=%s of its own: its mail does not "+
-				"pass through Assay unless that names it", s.Name, s.Milters))
-		}
 	}
 	p.report.found("services in a chroot", cmp.Or(strings.Join(chrooted, " "), "none"))
+}
+
+// noteBypasses says what mail does not pass through Assay.
+func (p *postfix) noteBypasses(o own) {
+	note := func(format string, args ...any) {
+		p.report.Notes = append(p.report.Notes, fmt.Sprintf(format, args...))
+	}
+	for _, s := range p.services {
+		own, set := s.Settings["smtpd_milters"]
+		switch {
+		case s.Command != "smtpd":
+		case set && !o.in(own):
+			note("the service %s in master.cf has smtpd_milters=%s of its own: its mail does not pass through Assay unless that names it", s.Name, own)
+		case strings.Contains(s.Settings["receive_override_options"], "no_milters"):
+			note("the service %s in master.cf has receive_override_options with no_milters: its mail does not pass through Assay", s.Name)
+		}
+	}
+	if strings.Contains(p.value["receive_override_options"], "no_milters") {
+		note("main.cf has receive_override_options with no_milters: no mail passes through any milter, except where master.cf says otherwise")
+	}
+	if maps := p.value["smtpd_milter_maps"]; maps != "" {
+		note("smtpd_milter_maps=%s: mail of the clients that it names takes another way", maps)
+	}
+	if dirs := p.value["multi_instance_directories"]; dirs != "" {
+		note("there are further instances of Postfix: %s; \"assay setup --apply --mta-config DIR\" connects one that takes mail from the network", dirs)
+	}
 }
 
 // chrooted reports whether what connects to a milter is in a chroot.
@@ -188,7 +224,7 @@ func (p *postfix) choose(ctx context.Context) error {
 	candidates, unfit := p.endpoints(ctx)
 	for _, e := range candidates {
 		if p.opt.Socket == "" || (p.opt.Socket == "unix") == (e.network == "unix") {
-			p.endpoint = e
+			p.daemon = daemon{sys: p.sys, endpoint: e}
 			return nil
 		}
 	}
@@ -201,7 +237,7 @@ func (p *postfix) choose(ctx context.Context) error {
 // endpoints returns the places where Assay listens, best first, and why others do not count.
 func (p *postfix) endpoints(ctx context.Context) (found []endpoint, unfit string) {
 	queue := p.value["queue_directory"]
-	if p.systemd() && filepath.Dir(filepath.Dir(unitSocket)) == queue && p.knows(ctx, "assay.socket") {
+	if p.sys.systemd() && filepath.Dir(filepath.Dir(unitSocket)) == queue && p.sys.knows(ctx, "assay.socket") {
 		found = append(found, endpoint{"unix", unitSocket, "unix:" + relative(unitSocket, queue), true})
 	}
 	var inet []endpoint
@@ -239,73 +275,37 @@ func loopback(host, network string) string {
 	return host
 }
 
-// systemd reports whether systemd runs.
-func (p *postfix) systemd() bool { return p.sys.Exists(systemdRun) }
-
-// knows reports whether systemd has a unit.
-func (p *postfix) knows(ctx context.Context, unit string) bool {
-	_, err := p.sys.Run(ctx, "systemctl", "cat", unit)
-	return err == nil
-}
-
-// planDaemon says what has to be done for the daemon to answer.
-func (p *postfix) planDaemon(ctx context.Context) {
-	answers := p.sys.Handshake(ctx, p.endpoint.network, p.endpoint.address) == nil
-	p.report.found("Assay answers there", strconv.FormatBool(answers))
-	switch {
-	case p.systemd():
-		p.planUnits(ctx, answers)
-	case answers:
-	case p.sys.Exists(initScript):
-		p.start = []string{initScript, "start"}
-		p.report.Changes = append(p.report.Changes, Change{"daemon", "stopped", "running", "no milter answers at " + p.endpoint.postfix})
-	default:
-		p.report.Problems = append(p.report.Problems, "no milter answers at "+p.endpoint.postfix+", and there is neither systemd nor "+initScript+
-			" to start it with: run \"assay serve\" as the user assay under your process supervisor")
-	}
-}
-
-// planUnits finds the units that have to be enabled or started.
-func (p *postfix) planUnits(ctx context.Context, answers bool) {
-	units := []string{"assay.service"}
-	if p.endpoint.unit {
-		units = []string{"assay.socket", "assay.service"}
-	}
-	for _, u := range units {
-		if state, _ := p.sys.Run(ctx, "systemctl", "is-enabled", u); strings.TrimSpace(state) != "enabled" {
-			p.units = append(p.units, u)
-			p.report.Changes = append(p.report.Changes, Change{u, cmp.Or(strings.TrimSpace(state), "unknown"), "enabled", "it starts with the machine"})
-		}
-	}
-	if answers {
-		return
-	}
-	p.start = append([]string{"systemctl", "start"}, units...)
-	p.report.Changes = append(p.report.Changes, Change{"daemon", "stopped", "running", "no milter answers at " + p.endpoint.postfix})
-}
-
 // own returns Assay's entry. Whatever Postfix does when another milter is away, mail must not pass Assay unchecked.
 func (p *postfix) own() own {
-	o := own{entry: p.endpoint.postfix, last: p.opt.Last, replace: p.opt.Socket != ""}
+	o := own{entry: p.daemon.endpoint.written, last: p.opt.Last, replace: p.opt.Socket != ""}
 	var special []string
-	if action := p.value["milter_default_action"]; action != "tempfail" {
+	if p.anywhere("milter_default_action", func(action string) bool { return action != "tempfail" }) {
 		special = append(special, "default_action=tempfail")
 	}
-	if need := max(300*time.Second, p.opt.Budget+time.Minute); atLeast(p.value["milter_content_timeout"], need) != nil {
+	need := max(300*time.Second, p.opt.Budget+time.Minute)
+	if p.anywhere("milter_content_timeout", func(value string) bool { return atLeast(value, need) != nil }) {
 		special = append(special, fmt.Sprintf("content_timeout=%ds", int(need.Seconds())))
 	}
-	if v, err := strconv.Atoi(p.value["milter_protocol"]); err == nil && v < 6 {
+	if p.anywhere("milter_protocol", func(v string) bool { return v != "" && v < "6" }) {
 		special = append(special, "protocol=6")
 	}
 	if len(special) > 0 {
 		o.entry = "{ " + o.entry + ", " + strings.Join(special, ", ") + " }"
 	}
 	queue := p.value["queue_directory"]
-	o.addresses = []string{"unix:" + relative(unitSocket, queue), "unix:" + unitSocket, p.endpoint.postfix}
+	o.addresses = []string{"unix:" + relative(unitSocket, queue), "unix:" + unitSocket, p.daemon.endpoint.written}
 	for _, l := range p.opt.Listeners {
 		o.addresses = append(o.addresses, p.names(l)...)
 	}
 	return o
+}
+
+// anywhere reports whether something holds for a parameter in main.cf or in a service that calls milters.
+func (p *postfix) anywhere(name string, holds func(string) bool) bool {
+	return holds(p.value[name]) || slices.ContainsFunc(p.services, func(s service) bool {
+		value, set := s.Settings[name]
+		return set && (s.Command == "smtpd" || s.Command == "cleanup") && holds(value)
+	})
 }
 
 // names returns how entries may write a listener.
@@ -342,8 +342,9 @@ func atLeast(value string, need time.Duration) error {
 // planMilters says how the lists of milters have to change.
 func (p *postfix) planMilters() {
 	o := p.own()
+	p.noteBypasses(o)
 	why := "mail from the network passes through Assay"
-	if others := splitMilters(p.raw["smtpd_milters"]); len(others) > 0 && !slices.ContainsFunc(others, o.is) {
+	if others := splitMilters(p.value["smtpd_milters"]); len(others) > 0 && !o.in(p.value["smtpd_milters"]) {
 		why += "; the milters that are there keep their order, and Assay comes first: results that others add in front of it would be taken for forged, " +
 			"and whoever signs behind it signs what Assay has changed"
 		if p.opt.Last {
@@ -351,14 +352,52 @@ func (p *postfix) planMilters() {
 		}
 	}
 	p.planList("smtpd_milters", o, why)
-	if value := p.raw["non_smtpd_milters"]; !strings.Contains(value, "smtpd_milters") {
+	if value := p.raw["non_smtpd_milters"]; !refersTo(value, "smtpd_milters") {
 		p.planList("non_smtpd_milters", o, "forged results are taken out of mail that programs on this host send, too")
 	}
 }
 
-// planList says how one list has to change.
+// refersTo reports whether a value takes in that of a parameter: $name, ${name} or $(name).
+func refersTo(value, name string) bool {
+	for _, entry := range splitMilters(strings.NewReplacer("${", "$", "$(", "$", "}", " ", ")", " ").Replace(value)) {
+		if entry == "$"+name {
+			return true
+		}
+	}
+	return false
+}
+
+// planList says how one list has to change. One that names Assay by way of another parameter is left as it is.
 func (p *postfix) planList(name string, o own, why string) {
-	if from := p.raw[name]; o.with(from) != from {
+	from := p.raw[name]
+	if o.in(p.value[name]) && !o.in(from) {
+		if o.replace && !slices.Contains(addresses(p.value[name]), address(o.entry)) {
+			p.report.Notes = append(p.report.Notes, name+" names Assay by way of another parameter, which is not changed")
+		}
+		return
+	}
+	if o.with(from) != from {
 		p.report.Changes = append(p.report.Changes, Change{name, from, o.with(from), why})
+		return
+	}
+	p.noteEntry(name)
+}
+
+// noteEntry says what is odd about an entry of Assay's that was there already.
+func (p *postfix) noteEntry(name string) {
+	o := p.own()
+	for _, entry := range splitMilters(p.value[name]) {
+		if !o.is(entry) {
+			continue
+		}
+		set := entrySettings(entry)
+		if action := cmp.Or(set["default_action"], p.value["milter_default_action"]); action != "tempfail" {
+			p.report.Notes = append(p.report.Notes, fmt.Sprintf("while Assay is away Postfix does with mail of %s what default_action=%s says; "+
+				"with tempfail it waits at the sending side", name, action))
+		}
+		if v := cmp.Or(set["protocol"], p.value["milter_protocol"]); v != "" && v < "6" {
+			p.report.Notes = append(p.report.Notes, fmt.Sprintf("Postfix speaks version %s of the milter protocol to Assay in %s, which needs 6: write { %s, protocol=6 }",
+				v, name, address(entry)))
+		}
 	}
 }

@@ -28,32 +28,44 @@ const (
 // maxMailbox is how much of the end of a mailbox is searched for the probe.
 const maxMailbox = 4 << 20
 
-// queued is how Postfix ends its reply to a message.
-var queued = regexp.MustCompile(`queued as ([0-9A-Za-z]+)`)
+// queued is how Postfix and Sendmail end their reply to a message.
+var queued = regexp.MustCompile(`queued as ([0-9A-Za-z]+)|([0-9A-Za-z]+) Message accepted for delivery`)
 
-// probe implements mta: a mail by SMTP to this machine, as from a stranger. A smtpd that was there before the reload may take
-// the first one without Assay; another one is sent then.
-func (p *postfix) probe(ctx context.Context) Probe {
+// A prober sends a mail by SMTP to this machine, as from a stranger.
+type prober struct {
+	sys      System
+	to       string
+	server   string // "" if the MTA takes no mail by TCP
+	mailbox  string // where the mail is delivered, "" if nobody knows
+	bypass   string // why mail of this machine may not pass through milters, "" if it has to
+	obstacle func() string
+}
+
+// run sends a mail. A process of the MTA that was there before the reload may take the first one without Assay; another one is
+// sent then.
+func (p prober) run(ctx context.Context) Probe {
 	last := Probe{}
 	for range 2 {
-		last = p.probeOnce(ctx)
-		if last.State != ProbeUnreachable {
+		last = p.once(ctx)
+		if last.State != ProbeUnreachable || ctx.Err() != nil {
 			break
 		}
+	}
+	if why := p.obstacle(); last.State == ProbeUnreachable && why != "" {
+		last.Reason += "; " + why
 	}
 	return last
 }
 
-// probeOnce sends one mail and looks what became of it.
-func (p *postfix) probeOnce(ctx context.Context) Probe {
-	result := Probe{To: cmp.Or(p.opt.ProbeTo, "root@"+p.value["myhostname"])}
-	server, ok := p.server()
-	if !ok {
-		result.State, result.Reason = ProbeUnknown, "master.cf has no smtpd that listens on TCP"
+// once sends one mail and looks what became of it.
+func (p prober) once(ctx context.Context) Probe {
+	result := Probe{To: p.to}
+	if p.server == "" {
+		result.State, result.Reason = ProbeUnknown, "the MTA has no service that takes mail by TCP and asks Assay"
 		return result
 	}
 	token := rand.Text()
-	result.deliver(ctx, server, token)
+	result.deliver(ctx, p.server, token)
 	if result.QueueID == "" {
 		return result
 	}
@@ -64,23 +76,67 @@ func (p *postfix) probeOnce(ctx context.Context) Probe {
 	return result
 }
 
-// server returns where Postfix takes mail from this machine.
-func (p *postfix) server() (string, bool) {
-	host := "127.0.0.1"
-	if names := splitMilters(p.value["inet_interfaces"]); len(names) > 0 && !slices.Contains([]string{"all", "loopback-only", "localhost"}, names[0]) {
-		host = strings.Trim(names[0], "[]")
+// prober implements mta.
+func (p *postfix) prober() prober {
+	r := prober{sys: p.sys, to: cmp.Or(p.opt.ProbeTo, "root@"+p.value["myhostname"]), server: p.server(), obstacle: p.obstacle}
+	// What is delivered below home directories is not ours to read.
+	if p.value["home_mailbox"] == "" && p.value["mailbox_command"] == "" && p.value["mailbox_transport"] == "" {
+		r.mailbox = mailbox(cmp.Or(p.value["mail_spool_directory"], "/var/mail"), r.to)
 	}
+	if maps := p.value["smtpd_milter_maps"]; maps != "" {
+		r.bypass = "smtpd_milter_maps=" + maps + " may take mail of this machine past it"
+	}
+	return r
+}
+
+// mailbox returns the file of the recipient of an address.
+func mailbox(dir, to string) string {
+	user, _, _ := strings.Cut(to, "@")
+	if user == "" || strings.ContainsAny(user, "/.") {
+		return ""
+	}
+	return filepath.Join(dir, user)
+}
+
+// server returns where Postfix takes mail from this machine: at the port of MXs if it does there.
+func (p *postfix) server() string {
+	host, other := p.host(), ""
+	o := p.own()
 	for _, s := range p.services {
-		if s.Type != "inet" || s.Command != "smtpd" && s.Command != "postscreen" || s.Overrides {
+		own, set := s.Settings["smtpd_milters"]
+		if s.Type != "inet" || s.Command != "smtpd" && s.Command != "postscreen" || set && !o.in(own) ||
+			s.Settings["smtpd_tls_wrappermode"] == "yes" || strings.Contains(s.Settings["receive_override_options"], "no_milters") {
 			continue
 		}
 		name, port, err := net.SplitHostPort(s.Name)
 		if err != nil {
 			name, port = host, s.Name
 		}
-		return net.JoinHostPort(strings.Trim(name, "[]"), port), true
+		at := net.JoinHostPort(strings.Trim(name, "[]"), port)
+		if port == "smtp" || port == "25" {
+			return at
+		}
+		other = cmp.Or(other, at)
 	}
-	return "", false
+	return other
+}
+
+// host returns the address at which Postfix listens for this machine.
+func (p *postfix) host() string {
+	names := splitMilters(p.value["inet_interfaces"])
+	for _, name := range names {
+		switch name {
+		case "127.0.0.1", "::1", "[::1]":
+			return strings.Trim(name, "[]")
+		}
+	}
+	if len(names) > 0 && !slices.Contains([]string{"all", "loopback-only", "localhost"}, names[0]) {
+		return strings.Trim(names[0], "[]")
+	}
+	if p.value["inet_protocols"] == "ipv6" {
+		return "::1"
+	}
+	return "127.0.0.1"
 }
 
 // deliver sends the mail. The reply of the MTA says whether it reaches Assay: with tempfail, it answers 451 or hangs up.
@@ -114,7 +170,7 @@ func (r *Probe) deliver(ctx context.Context, server, token string) {
 	}
 	_ = c.PrintfLine("QUIT")
 	if m := queued.FindStringSubmatch(r.Said); m != nil {
-		r.QueueID = m[1]
+		r.QueueID = m[1] + m[2]
 		return
 	}
 	r.State, r.Reason = ProbeUnknown, "the reply names no queue id: "+r.Said
@@ -150,7 +206,7 @@ func probeMail(to, token string) string {
 }
 
 // awaitDecision waits until the daemon knows the message.
-func (p *postfix) awaitDecision(ctx context.Context, r *Probe) {
+func (p prober) awaitDecision(ctx context.Context, r *Probe) {
 	ctx, cancel := context.WithTimeout(ctx, seenTime)
 	defer cancel()
 	for {
@@ -165,6 +221,9 @@ func (p *postfix) awaitDecision(ctx context.Context, r *Probe) {
 				return
 			}
 			r.State, r.Reason = ProbeUnreachable, "the mail server took the mail as "+r.QueueID+", and Assay has not seen it"
+			if p.bypass != "" {
+				r.State, r.Reason = ProbeUnknown, r.Reason+"; "+p.bypass
+			}
 			return
 		}
 	}
@@ -181,14 +240,10 @@ func wait(ctx context.Context) bool {
 }
 
 // awaitMailbox looks for the delivered mail, where it can be read.
-func (p *postfix) awaitMailbox(ctx context.Context, r *Probe, token string) {
-	user, _, _ := strings.Cut(r.To, "@")
-	if user == "" || strings.ContainsAny(user, "/.") || p.value["mailbox_command"] != "" || p.value["mailbox_transport"] != "" {
+func (p prober) awaitMailbox(ctx context.Context, r *Probe, token string) {
+	file := p.mailbox
+	if file == "" {
 		return
-	}
-	file := filepath.Join(cmp.Or(p.value["mail_spool_directory"], "/var/mail"), user)
-	if p.value["home_mailbox"] != "" {
-		return // below the home directory: not ours to read
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliverTime)
 	defer cancel()

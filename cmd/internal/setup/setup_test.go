@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,6 +79,8 @@ type machine struct {
 	systemd bool
 	answers bool
 	ran     []string
+	// services are the settings in master.cf, as postconf -P prints them
+	services string
 }
 
 func (m *machine) system() System {
@@ -101,43 +104,87 @@ func (m *machine) run(_ context.Context, name string, args ...string) (string, e
 		return "disabled", errors.New("exit status 1")
 	case name == "systemctl" && args[0] == "start":
 		m.answers = true
-	case name == "postconf" && args[0] == "-M":
-		return "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd -o smtpd_milters=unix:x\ncleanup unix n - y - 0 cleanup\n", nil
-	case name == "postconf" && args[0] == "-e":
-		for _, a := range args[1:] {
-			k, v, _ := strings.Cut(a, "=")
-			m.main[k] = v
-		}
-		return "", m.write()
 	case name == "postconf":
-		var b strings.Builder
-		for k, v := range m.main {
-			b.WriteString(k + " = " + v + "\n")
-		}
-		return b.String(), nil
+		return m.postconf(args)
 	case name == "postfix" && args[0] == "status":
 		return "", errors.New("not running")
 	}
 	return "", nil
 }
 
-func (m *machine) write() error {
-	var b strings.Builder
-	for _, k := range []string{"smtpd_milters", "non_smtpd_milters"} {
-		b.WriteString(k + " = " + m.main[k] + "\n")
+// postconf is postconf(1) on main.cf in the machine's directory, or in that of -c.
+func (m *machine) postconf(args []string) (string, error) {
+	dir := m.dir
+	if args[0] == "-c" {
+		dir, args = args[1], args[2:]
 	}
-	return os.WriteFile(filepath.Join(m.dir, "main.cf"), []byte(b.String()), 0o644)
+	path := filepath.Join(dir, "main.cf")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	set := settings(string(text))
+	switch {
+	case slices.Contains(args, "-M"):
+		return "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\ncleanup unix n - y - 0 cleanup\n", nil
+	case slices.Contains(args, "-P"):
+		return m.services, nil
+	case args[0] == "-n":
+		return string(text), nil
+	case args[0] == "-e":
+		for _, a := range args[1:] {
+			k, v, _ := strings.Cut(a, "=")
+			set[k] = v
+		}
+	case args[0] == "-X":
+		delete(set, args[1])
+	default:
+		all := maps.Clone(m.main)
+		maps.Copy(all, set)
+		return lines(all), nil
+	}
+	return "", os.WriteFile(path, []byte(lines(set)), 0o644)
+}
+
+// lines writes a main.cf.
+func lines(values map[string]string) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		b.WriteString(k + " = " + values[k] + "\n")
+	}
+	return b.String()
+}
+
+// is returns a parameter of main.cf.
+func (m *machine) is(t *testing.T, name string) string {
+	t.Helper()
+	return settings(m.read(t))[name]
+}
+
+func (m *machine) read(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.dir, "main.cf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// write writes main.cf.
+func (m *machine) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.dir, "main.cf"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{dir: t.TempDir(), systemd: true}
+	m := &machine{dir: t.TempDir(), systemd: true, services: "submission/inet/smtpd_milters = unix:x\n"}
 	m.main = map[string]string{"config_directory": m.dir, "queue_directory": "/var/spool/postfix", "mail_version": "3.7.11", "myhostname": "mx.example",
-		"smtpd_milters": "inet:127.0.0.1:8891", "non_smtpd_milters": "$smtpd_milters", "milter_default_action": "accept", "milter_protocol": "6",
+		"smtpd_milters": "", "non_smtpd_milters": "", "milter_default_action": "accept", "milter_protocol": "6",
 		"milter_content_timeout": "300s", "compatibility_level": "3.6"}
-	if err := m.write(); err != nil {
-		t.Fatal(err)
-	}
+	m.write(t, "# of the administrator\nsmtpd_milters = inet:127.0.0.1:8891\nnon_smtpd_milters = $smtpd_milters\n")
 	return m
 }
 
@@ -158,11 +205,11 @@ func TestApplyWithSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := m.main["smtpd_milters"], "{ unix:assay/milter.sock, default_action=tempfail }, inet:127.0.0.1:8891"; got != want {
+	if got, want := m.is(t, "smtpd_milters"), "{ unix:assay/milter.sock, default_action=tempfail }, inet:127.0.0.1:8891"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if m.main["non_smtpd_milters"] != "$smtpd_milters" || !r.Changed {
-		t.Errorf("%+v, %+v", m.main, r)
+	if m.is(t, "non_smtpd_milters") != "$smtpd_milters" || !r.Changed {
+		t.Errorf("%s, %+v", m.read(t), r)
 	}
 	enabled, stopped := slices.Index(m.ran, "systemctl enable assay.socket assay.service"), slices.Index(m.ran, "systemctl stop assay.service")
 	if started := slices.Index(m.ran, "systemctl start assay.socket assay.service"); enabled < 0 || stopped < enabled || started < stopped {
@@ -198,21 +245,11 @@ func TestUndoAfterOtherChanges(t *testing.T) {
 	if _, err := Apply(t.Context(), m.system(), m.options(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.main["smtpd_milters"] += ", unix:new"
-	if err := m.write(); err != nil {
+	m.write(t, "non_smtpd_milters = $smtpd_milters\nsmtpd_milters = "+m.is(t, "smtpd_milters")+", unix:new\n")
+	if _, err := Undo(t.Context(), m.system(), m.options(t)); err != nil {
 		t.Fatal(err)
 	}
-	sys := m.system()
-	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
-		if name == "postconf" && args[0] == "-h" {
-			return m.main[args[1]] + "\n", nil
-		}
-		return m.run(ctx, name, args...)
-	}
-	if _, err := Undo(t.Context(), sys, m.options(t)); err != nil {
-		t.Fatal(err)
-	}
-	if got := m.main["smtpd_milters"]; got != "inet:127.0.0.1:8891, unix:new" {
+	if got := m.is(t, "smtpd_milters"); got != "inet:127.0.0.1:8891, unix:new" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -247,33 +284,3 @@ func TestStateOfOthers(t *testing.T) {
 	}
 }
 
-// sendmail.mc gets a marked block in front of the mailers, once, and loses it again.
-func TestSendmail(t *testing.T) {
-	dir := t.TempDir()
-	mc := filepath.Join(dir, "sendmail.mc")
-	before := "include(`/usr/share/sendmail/cf/m4/cf.m4')dnl\nFEATURE(`access_db')dnl\nMAILER_DEFINITIONS\nMAILER(`local')dnl\n"
-	if err := os.WriteFile(mc, []byte(before), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	m := newMachine(t)
-	m.answers = true
-	opt, sys := m.options(t), m.system()
-	opt.MTA, opt.Config = "sendmail", mc
-	sys.Exists = func(path string) bool { return path == mc }
-	for i := range 2 {
-		r, err := Apply(t.Context(), sys, opt)
-		if err != nil || r.Changed != (i == 0) {
-			t.Fatalf("%v, %+v", err, r)
-		}
-	}
-	text, _ := os.ReadFile(mc)
-	if want := "S=inet:8894@127.0.0.1, F=T"; strings.Count(string(text), want) != 1 || strings.Index(string(text), want) > strings.Index(string(text), "MAILER_DEF") {
-		t.Errorf("got %s", text)
-	}
-	if _, err := Undo(t.Context(), sys, opt); err != nil {
-		t.Fatal(err)
-	}
-	if text, _ := os.ReadFile(mc); string(text) != before {
-		t.Errorf("got %s", text)
-	}
-}

@@ -7,25 +7,40 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
 
-// A state is what setup has changed, and what was there: state.json.
+// A journal is what setup has changed on this machine: state.json.
+type journal struct {
+	Version int     `json:"version"`
+	Setups  []state `json:"setups"`
+}
+
+// A state is what setup has changed in one installation of an MTA, and what was there. It is written before anything is changed,
+// so that a setup that was killed can be undone like one that came to its end.
 type state struct {
-	Version int       `json:"version"`
 	MTA     string    `json:"mta"`
-	Config  string    `json:"config"` // -c of Postfix's programs
-	File    string    `json:"file"`   // main.cf or sendmail.mc
-	Copy    string    `json:"copy"`   // of the file as it was, in the same directory
-	After   string    `json:"after"`  // SHA-256 of the file as setup left it
+	Config  string    `json:"config"` // --mta-config
+	Files   []file    `json:"files"`  // main.cf; sendmail.mc and sendmail.cf
 	Lists   []kept    `json:"lists"`
-	Units   []string  `json:"units"` // that setup has enabled
-	Own     []string  `json:"own"`   // addresses of Assay
+	Units   []string  `json:"units"`   // that setup has enabled
+	Own     []string  `json:"own"`     // addresses of Assay
+	Pending bool      `json:"pending"` // it is not known yet that the MTA reaches Assay
 	Time    time.Time `json:"time"`
+}
+
+// A file that was changed.
+type file struct {
+	Path   string `json:"path"`
+	Copy   string `json:"copy"`   // of the file as it was, in the same directory
+	Before string `json:"before"` // SHA-256 of the file as it was
+	After  string `json:"after"`  // and as setup leaves it; "" as long as that is not known
 }
 
 // A kept parameter.
@@ -37,6 +52,9 @@ type kept struct {
 }
 
 const stateFile = "state.json"
+
+// errBusy means that another setup is at work.
+var errBusy = errors.New("another assay setup is running")
 
 // errNotOurs means that somebody but root could have written what setup has kept.
 var errNotOurs = errors.New("somebody else could have written there")
@@ -74,19 +92,68 @@ func trusted(info fs.FileInfo, owner int) error {
 	return nil
 }
 
-// loadState reads the state; found is false if setup has changed nothing.
-func loadState(root *os.Root, owner int) (s state, found bool, err error) {
-	text, err := readKept(root, stateFile, owner)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state{}, false, nil
+// lock keeps others from the state until it is closed.
+func lock(root *os.Root) (io.Closer, error) {
+	f, err := root.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = errBusy
 	}
 	if err != nil {
-		return state{}, false, err
+		f.Close()
+		return nil, err
 	}
-	if err := json.Unmarshal(text, &s); err != nil || s.Version != 1 {
-		return state{}, false, fmt.Errorf("%s cannot be read: %w", stateFile, errors.Join(err, errNotOurs))
+	return f, nil
+}
+
+// load reads the journal; it is empty if setup has changed nothing.
+func load(root *os.Root, owner int) (*journal, error) {
+	j := &journal{Version: 2}
+	text, err := readKept(root, stateFile, owner)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
 	}
-	return s, true, nil
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, j); err != nil || j.Version != 2 {
+		return nil, fmt.Errorf("%s cannot be read: %w", stateFile, errors.Join(err, errNotOurs))
+	}
+	if slices.ContainsFunc(j.Setups, func(s state) bool { return len(s.Files) == 0 }) {
+		return nil, fmt.Errorf("%s names no file: %w", stateFile, errNotOurs)
+	}
+	return j, nil
+}
+
+// of returns what was changed in the installation whose first file is path, nil if nothing was.
+func (j *journal) of(path string) *state {
+	for i := range j.Setups {
+		if j.Setups[i].Files[0].Path == path {
+			return &j.Setups[i]
+		}
+	}
+	return nil
+}
+
+// at reports whether a state is that of a configuration as --mta-config names it; "" names all.
+func (s state) at(config string) bool {
+	path := s.Files[0].Path
+	return config == "" || slices.Contains([]string{s.Config, path, filepath.Dir(path)}, filepath.Clean(config))
+}
+
+// put notes a state in the place of that of the same installation.
+func (j *journal) put(s state) *state {
+	j.drop(s.Files[0].Path)
+	j.Setups = append(j.Setups, s)
+	return &j.Setups[len(j.Setups)-1]
+}
+
+// drop forgets a state.
+func (j *journal) drop(path string) {
+	j.Setups = slices.DeleteFunc(j.Setups, func(s state) bool { return s.Files[0].Path == path })
 }
 
 // readKept reads a file that setup has written.
@@ -104,9 +171,15 @@ func readKept(root *os.Root, name string, owner int) ([]byte, error) {
 	return root.ReadFile(name)
 }
 
-// save writes the state; what was there before stays until it is complete.
-func (s state) save(root *os.Root) error {
-	text, err := json.MarshalIndent(s, "", "  ")
+// save writes the journal; what was there before stays until it is complete. One without a state is removed.
+func (j *journal) save(root *os.Root) error {
+	if len(j.Setups) == 0 {
+		if err := root.Remove(stateFile); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	text, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -116,14 +189,26 @@ func (s state) save(root *os.Root) error {
 	return root.Rename(stateFile+".new", stateFile)
 }
 
-// keep copies a file into the state's directory and returns the name of the copy.
-func keep(root *os.Root, file string, now time.Time) (string, error) {
-	text, err := os.ReadFile(file)
+// keep copies a file into the state's directory.
+func keep(root *os.Root, path string, now time.Time) (file, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return file{}, err
 	}
-	name := filepath.Base(file) + "." + now.UTC().Format("20060102T150405.000000000Z")
-	return name, writeSynced(root, name, text)
+	f := file{Path: path, Copy: filepath.Base(path) + "." + now.UTC().Format("20060102T150405.000000000Z"), Before: Hash(text)}
+	return f, writeSynced(root, f.Copy, text)
+}
+
+// putBack makes a file what it was before setup.
+func (f file) putBack(root *os.Root, owner int) error {
+	text, err := readKept(root, f.Copy, owner)
+	if err != nil {
+		return err
+	}
+	if Hash(text) != f.Before {
+		return fmt.Errorf("%s is not what setup has kept: %w", f.Copy, errNotOurs)
+	}
+	return restore(f.Path, text)
 }
 
 // writeSynced writes a file durably.
@@ -134,15 +219,6 @@ func writeSynced(root *os.Root, name string, text []byte) error {
 	}
 	_, err = f.Write(text)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// sum returns the SHA-256 of a file.
-func sum(file string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	return Hash(text), nil
 }
 
 // Hash returns the SHA-256 of a text, in hex.
@@ -179,5 +255,12 @@ func restore(file string, text []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), file)
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

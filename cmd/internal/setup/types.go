@@ -1,7 +1,8 @@
 // Package setup connects an MTA on this machine with Assay: it looks at what is there, says what it would change, changes it,
 // keeps what was there, and proves with a mail of its own that mail passes through.
 //
-// It touches only smtpd_milters and non_smtpd_milters of Postfix, and a marked block of sendmail.mc. The MTA is not pointed at a
+// It touches only smtpd_milters and non_smtpd_milters of Postfix, or a marked block of sendmail.mc and the lines of sendmail.cf that
+// are built of it. The MTA is not pointed at a
 // milter that does not answer, and what was changed is put back when the MTA cannot reach it. What was there is kept in a
 // directory that only root can write to; a directory or a file of somebody else there is not believed.
 package setup
@@ -31,6 +32,8 @@ type System struct {
 	Handshake func(ctx context.Context, network, address string) error
 	// Seen asks the daemon what it decided about a message; found is false when it does not know the queue id.
 	Seen func(ctx context.Context, queueID string) (decision string, found bool, err error)
+	// Hangup sends SIGHUP to a process of Sendmail, and returns an error if that number is not one.
+	Hangup func(pid int) error
 	// Now is the time.
 	Now func() time.Time
 }
