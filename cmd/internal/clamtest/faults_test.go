@@ -216,12 +216,13 @@ func TestMoreThanThreads(t *testing.T) {
 	flood(t, grouped(t, clamd.Options{Address: s.Unix(), MaxConnections: 50}), 200)
 }
 
-// TestReload has clamd read its database again and again while mails flow, beside its work and in place of it.
+// TestReload has clamd read its database again and again while mails flow, beside its work and in place of it. For the latter it
+// waits until its threads have been idle for IdleTimeout, and takes nothing while it does.
 func TestReload(t *testing.T) {
 	for _, beside := range []string{"yes", "no"} {
-		s := For(t, Options{Conf: "ConcurrentDatabaseReload " + beside})
+		s := For(t, Options{Conf: "IdleTimeout 1\nConcurrentDatabaseReload " + beside})
 		g := grouped(t, clamd.Options{Address: s.Unix()})
-		for range 5 {
+		for range 3 {
 			if err := s.Signal(syscall.SIGUSR2); err != nil {
 				t.Fatal(err)
 			}
