@@ -27,7 +27,7 @@ CREATE TABLE days (
 	report_id TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX days_day ON days (day, domain);
 CREATE TABLE rows (
-	day INTEGER NOT NULL, hash BLOB NOT NULL, row TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, hash)) WITHOUT ROWID;
+	id INTEGER PRIMARY KEY, day INTEGER NOT NULL, hash BLOB NOT NULL, row TEXT NOT NULL, count INTEGER NOT NULL, UNIQUE (day, hash));
 CREATE TABLE deliveries (
 	domain TEXT NOT NULL, day INTEGER NOT NULL, address TEXT NOT NULL, report_id TEXT NOT NULL, state TEXT NOT NULL,
 	attempts INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL, changed INTEGER NOT NULL, error TEXT NOT NULL DEFAULT '',
@@ -92,7 +92,7 @@ func (s *Store) connect(ctx context.Context) error {
 		return err
 	}
 	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)",
-		"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(4194304)"}}
+		"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(4194304)", "cache_size(-8192)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: s.opt.Path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (r *Removed) days(ctx context.Context, tx *sql.Tx, begin int64) (int64, err
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	removed, err := change(ctx, tx, "DELETE FROM rows WHERE (day, hash) IN (SELECT r.day, r.hash FROM "+old+
+	removed, err := change(ctx, tx, "DELETE FROM rows WHERE id IN (SELECT r.id FROM "+old+
 		" d CROSS JOIN rows r ON r.day = d.id LIMIT ?3)", begin, expireDays, expireRows)
 	if err != nil {
 		return 0, err

@@ -73,7 +73,7 @@ func row(domain string, n int) report.Row {
 	return report.Row{
 		Policy: report.Policy{Domain: domain, P: dmarc.PolicyReject, ADKIM: "r", ASPF: "r", Discovery: "treewalk",
 			URIs: []string{"mailto:dmarc@" + domain}},
-		SourceIP:     netip.AddrFrom4([4]byte{192, byte(n >> 16), byte(n >> 8), byte(n)}),
+		SourceIP:     row4(n),
 		Disposition:  report.Reject,
 		SPF:          n%2 == 0,
 		Reasons:      []report.Reason{{Type: "local_policy", Comment: "arc=pass"}},
@@ -82,6 +82,11 @@ func row(domain string, n int) report.Row {
 		Signatures:   []report.Signature{{Domain: domain, Selector: "s1", Result: authres.Pass}, {Domain: "esp.example.net", Selector: "k2026", Result: authres.Fail, Human: "body hash did not verify"}},
 		MailFrom:     &report.SPFResult{Domain: "bounce." + domain, Result: authres.Pass},
 	}
+}
+
+// row4 returns a numbered address.
+func row4(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{192, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
 // flush writes what is in memory.

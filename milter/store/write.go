@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"assay/verify/dmarc/report"
@@ -38,6 +40,10 @@ const txRows = 5000
 type writer struct {
 	s       *Store
 	tx      *sql.Tx
+	find    *sql.Stmt // a day
+	note    *sql.Stmt // what has become of a day, with its last policy
+	any     *sql.Stmt // adds to a row, and makes it if there is none
+	known   *sql.Stmt // adds to a row, if there is one
 	now     time.Time
 	room    int64           // how many more rows there may be
 	bytes   int64           // by how much the file may grow
@@ -96,7 +102,7 @@ func (b *batch) split(n int) (part, rest *batch) {
 
 // write writes rows, and what was dropped before and now.
 func (w *writer) write(ctx context.Context, b *batch) error {
-	if err := w.measure(ctx); err != nil {
+	if err := errors.Join(w.measure(ctx), w.prepare(ctx)); err != nil {
 		return err
 	}
 	w.dropped = map[Cause]int64{}
@@ -115,6 +121,25 @@ func (w *writer) write(ctx context.Context, b *batch) error {
 	}
 	_, err := w.tx.ExecContext(ctx, "UPDATE total SET rows = rows + ?", w.added)
 	return err
+}
+
+// prepare prepares what is done often. The end of the transaction closes it.
+func (w *writer) prepare(ctx context.Context) (err error) {
+	for _, one := range []struct {
+		to    **sql.Stmt
+		query string
+	}{
+		{&w.find, "SELECT id, rows, report_id <> '' FROM days WHERE day = ? AND domain = ?"},
+		{&w.note, "UPDATE days SET rows = ?1, messages = messages + ?2, policy = iif(?3 >= seen, ?4, policy), asks = iif(?3 >= seen, ?5, asks), " +
+			"seen = max(seen, ?3) WHERE id = ?6"},
+		{&w.any, "INSERT INTO rows (day, hash, row, count) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count RETURNING count"},
+		{&w.known, "UPDATE rows SET count = count + ? WHERE day = ? AND hash = ?"},
+	} {
+		if *one.to, err = w.tx.PrepareContext(ctx, one.query); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measure finds out how much room there is.
@@ -148,33 +173,24 @@ func (w *writer) day(ctx context.Context, key dayKey, rows *dayRows) error {
 		return nil
 	}
 	before, messages := d.rows, w.written
-	for text, n := range rows.rows {
-		if err := w.row(ctx, d, text, n); err != nil {
-			return err
-		}
+	if err := w.rows(ctx, d, rows.rows); err != nil {
+		return err
 	}
 	w.added += d.rows - before
-	_, err = w.tx.ExecContext(ctx, "UPDATE days SET rows = ?, messages = messages + ? WHERE id = ?", d.rows, w.written-messages, d.id)
+	_, err = w.note.ExecContext(ctx, d.rows, w.written-messages, rows.seen, rows.policy, rows.asks, d.id)
 	return err
 }
 
 // dayLength is that of a UTC day.
 const dayLength = 24 * time.Hour
 
-// open returns what is known about a day, with its last policy noted; nil if there is no such day, and no reason or no
-// room for it.
+// open returns what is known about a day; nil if there is no such day, and no reason or no room for it.
 func (w *writer) open(ctx context.Context, key dayKey, rows *dayRows) (*day, error) {
 	d := &day{}
-	var seen int64
-	err := w.tx.QueryRowContext(ctx, "SELECT id, rows, report_id <> '', seen FROM days WHERE day = ? AND domain = ?", key.begin, key.domain).
-		Scan(&d.id, &d.rows, &d.sealed, &seen)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	err := w.find.QueryRowContext(ctx, key.begin, key.domain).Scan(&d.id, &d.rows, &d.sealed)
+	if errors.Is(err, sql.ErrNoRows) {
 		return w.begin(ctx, key, rows)
-	case err != nil || d.sealed || rows.seen < seen:
-		return d, err
 	}
-	_, err = w.tx.ExecContext(ctx, "UPDATE days SET policy = ?, asks = ?, seen = ? WHERE id = ?", rows.policy, rows.asks, rows.seen, d.id)
 	return d, err
 }
 
@@ -194,23 +210,50 @@ func (w *writer) begin(ctx context.Context, key dayKey, rows *dayRows) (*day, er
 	return d, err
 }
 
-// row counts messages of one row.
-func (w *writer) row(ctx context.Context, d *day, text string, n int64) error {
-	hash := sha256.Sum256([]byte(text))
-	result, err := w.tx.ExecContext(ctx, "UPDATE rows SET count = count + ? WHERE day = ? AND hash = ?", n, d.id, hash[:16])
-	if err != nil {
-		return err
+// rows writes the rows of a day, in the order of their place in the file.
+func (w *writer) rows(ctx context.Context, d *day, rows map[string]int64) error {
+	type hashed struct {
+		hash [sha256.Size]byte
+		text string
 	}
-	if known, err := result.RowsAffected(); err != nil {
-		return err
-	} else if known == 0 {
-		if cause := w.full(d); cause != "" {
+	all := make([]hashed, 0, len(rows))
+	for text := range rows {
+		all = append(all, hashed{sha256.Sum256([]byte(text)), text})
+	}
+	slices.SortFunc(all, func(a, b hashed) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+	for _, one := range all {
+		if err := w.row(ctx, d, one.hash[:hashSize], one.text, rows[one.text]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hashSize is how many octets of the hash of a row tell it from others.
+const hashSize = 16
+
+// row counts messages of one row.
+func (w *writer) row(ctx context.Context, d *day, hash []byte, text string, n int64) error {
+	cause := w.full(d)
+	if cause != "" {
+		result, err := w.known.ExecContext(ctx, n, d.id, hash)
+		if err != nil {
+			return err
+		}
+		if known, err := result.RowsAffected(); err != nil {
+			return err
+		} else if known == 0 {
 			w.dropped[cause] += n
 			return nil
 		}
-		if _, err := w.tx.ExecContext(ctx, "INSERT INTO rows (day, hash, row, count) VALUES (?, ?, ?, ?)", d.id, hash[:16], text, n); err != nil {
-			return err
-		}
+		w.written += n
+		return nil
+	}
+	var count int64
+	if err := w.any.QueryRowContext(ctx, d.id, hash, text, n).Scan(&count); err != nil {
+		return err
+	}
+	if count == n { // it is new: each of those before counted one at least
 		d.rows++
 		w.room--
 		w.bytes -= int64(len(text) + rowCost)
