@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -116,16 +116,15 @@ func WriteXML(w io.Writer, r Report) error {
 	fmt.Fprintf(out, "%s<feedback xmlns=%q>\n  <version>1.0</version>\n", xml.Header, namespace)
 	e := xml.NewEncoder(out)
 	e.Indent("  ", "  ")
-	elements := []any{r.Metadata.element(), r.Policy.element()}
+	err := errors.Join(e.Encode(r.Metadata.element()), e.Encode(r.Policy.element()))
 	for _, record := range merge(r.Records) {
-		elements = append(elements, record.element())
-	}
-	for _, element := range elements {
-		if err := e.Encode(element); err != nil {
-			return fmt.Errorf("report: %w", err)
+		if err == nil {
+			err = e.Encode(record.element())
 		}
 	}
-	_, err := io.WriteString(out, "\n</feedback>\n")
+	if err == nil {
+		_, err = io.WriteString(out, "\n</feedback>\n")
+	}
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -150,20 +149,25 @@ func (f *failing) Write(b []byte) (int, error) {
 // merge returns the records in the order of the document, those with equal rows as one. RFC 9990 Section 2.1: there is one
 // policy in a report and one record for each tuple, so the policies of rows do not tell them apart.
 func merge(records []Record) []Record {
-	counts := make(map[string]int64, len(records))
-	rows := make(map[string]Row, len(records))
+	type keyed struct {
+		key string
+		Record
+	}
+	all := make([]keyed, 0, len(records))
 	for _, r := range records {
 		r.Row.Policy = Policy{}
-		key := r.Row.key()
-		counts[key] += r.Count
-		rows[key] = r.Row
+		all = append(all, keyed{r.Row.key(), r})
 	}
-	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(rows[a].SourceIP.Compare(rows[b].SourceIP), strings.Compare(a, b))
+	slices.SortFunc(all, func(a, b keyed) int {
+		return cmp.Or(a.Row.SourceIP.Compare(b.Row.SourceIP), strings.Compare(a.key, b.key))
 	})
-	out := make([]Record, 0, len(keys))
-	for _, key := range keys {
-		out = append(out, Record{rows[key], counts[key]})
+	out := make([]Record, 0, len(all))
+	for i, r := range all {
+		if i > 0 && r.key == all[i-1].key {
+			out[len(out)-1].Count += r.Count
+			continue
+		}
+		out = append(out, r.Record)
 	}
 	return out
 }

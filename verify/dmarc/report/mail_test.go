@@ -242,8 +242,8 @@ func large(t testing.TB, n int) Report {
 }
 
 func TestSplit(t *testing.T) {
-	r := large(t, 2000)
-	const limit = 45_000
+	r := large(t, 600)
+	const limit = 24_000
 	parts, err := Split(r, limit)
 	if err != nil || len(parts) < 2 || len(parts) > 8 {
 		t.Fatalf("%d parts, %v", len(parts), err)
@@ -274,9 +274,9 @@ func TestSplit(t *testing.T) {
 }
 
 func TestSplitNot(t *testing.T) {
-	r := large(t, 500)
+	r := large(t, 50)
 	parts, err := Split(r, 0)
-	if err != nil || len(parts) != 1 || parts[0].Metadata.ID != r.Metadata.ID || len(parts[0].Records) != 500 {
+	if err != nil || len(parts) != 1 || parts[0].Metadata.ID != r.Metadata.ID || len(parts[0].Records) != 50 {
 		t.Errorf("%d parts, %v", len(parts), err)
 	}
 	if parts, err := Split(r, mailOverhead); err == nil || parts != nil || !strings.Contains(err.Error(), "for one record, more than 16384") {
