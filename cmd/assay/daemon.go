@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"assay/cmd/internal/config"
@@ -119,7 +117,7 @@ func (d *daemon) observeInspection() inspectionObserver {
 const checkTime = time.Minute
 
 // open starts what works in the background for a generation.
-func (g *generation) open(log *slog.Logger, asked *atomic.Bool) {
+func (g *generation) open(d *daemon) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	g.end, g.ended = cancel, ended
@@ -131,18 +129,21 @@ func (g *generation) open(log *slog.Logger, asked *atomic.Bool) {
 			checking.Go(func() {
 				limited, cancel := context.WithTimeout(ctx, checkTime)
 				defer cancel()
-				checkVirus(limited, log, g.files.virus, g.config.Limits.Message)
-				g.watchScanners(ctx, asked)
+				checkVirus(limited, d.log, g.files.virus, g.config.Limits.Message)
+				g.watchScanners(ctx, &d.asked)
 			})
 		}
 		checking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, checkTime)
 			defer cancel()
-			checkWorkers(ctx, log, g.files)
+			checkWorkers(ctx, d.log, g.files)
 		})
 		checking.Go(func() { g.recipients.Run(ctx) })
+		if g.rows != nil {
+			checking.Go(func() { d.watchRows(ctx, g.rows) })
+		}
 		g.tell.Run(ctx)
-		log.Debug("notifications ended")
+		d.log.Debug("notifications ended")
 	}()
 }
 
@@ -164,6 +165,9 @@ func (g *generation) release(other *generation) error {
 	}
 	if s := g.store; s != nil && (other == nil || s != other.store) {
 		_ = s.Close() // every entry is on the disk
+	}
+	if r := g.rows; r != nil && (other == nil || r != other.rows) {
+		_ = r.Close() // what it could not write is in the log
 	}
 	if r := g.resolver; r.Resolver != nil && (other == nil || r.Resolver != other.resolver.Resolver) {
 		return r.Close()

@@ -509,7 +509,7 @@ func (a *app) quarantineExpire() *cobra.Command {
 		Use:   "expire",
 		Short: "Delete stored mail that is older than the configuration says",
 		Long: "Delete stored mail that is older than quarantine.retention, and originals that are older than quarantine.originals. A timer\n" +
-			"of systemd does it every day.",
+			"of systemd does it every hour.",
 		Args: args(0, 0),
 	}
 	path := configFlag(c)

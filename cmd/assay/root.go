@@ -15,7 +15,7 @@ func (a *app) root() *cobra.Command {
 			"fields. Start it with \"assay serve\" and show the MTA the way with \"assay postfix snippet\" or\n"+
 			"\"assay sendmail snippet\".\n\n"+
 			"Exit codes: 0 the work was done, whatever its verdict; 1 it could not be done; 2 wrong usage.",
-		a.serve(), a.setup(), a.explain(), a.verify(), a.scan(), a.roots(), a.rules(), a.quarantine(), a.ctl(), a.report(), a.config(), a.postfix(), a.sendmail(), a.man(), a.completion(), a.version())
+		a.serve(), a.setup(), a.explain(), a.verify(), a.scan(), a.roots(), a.rules(), a.quarantine(), a.dmarc(), a.ctl(), a.report(), a.config(), a.postfix(), a.sendmail(), a.man(), a.completion(), a.version())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.in)
 	root.SetOut(a.out)

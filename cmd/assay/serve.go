@@ -29,6 +29,7 @@ import (
 	"assay/milter/notify"
 	"assay/milter/quarantine"
 	"assay/milter/ruleset"
+	"assay/milter/store"
 	"assay/rules"
 	"assay/verify/message"
 )
@@ -98,6 +99,7 @@ type generation struct {
 	tell       *notify.Notifier
 	recipients *notify.Recipients
 	store      *quarantine.Store  // nil if nothing is stored
+	rows       *store.Store       // of DMARC reports; nil if none are sent
 	end        context.CancelFunc // of the notifier
 	ended      <-chan struct{}    // the notifier has delivered what it could
 	messages   sync.WaitGroup     // that began with it and are in work
@@ -119,7 +121,7 @@ func (a *app) newDaemon(path string, loaded *config.Loaded) (*daemon, error) {
 		return nil, err
 	}
 	g.source = sourceOf(loaded)
-	g.open(d.log, &d.asked)
+	g.open(d)
 	d.current.Store(g)
 	d.server, d.monitor, d.heart = d.newServer(), d.newMonitor(), d.newHeart()
 	return d, nil
@@ -182,6 +184,11 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	}
 	opt.Sealer, opt.Rules = sealer, inForce{d.rules}
 	d.keep(g, last, &opt)
+	if last != nil && sameRows(last.config, c) {
+		g.rows = last.rows
+	} else if g.rows, err = d.newRows(c); err != nil {
+		return nil, err
+	}
 	g.names = d.newNames(c, last)
 	g.filter = filter.New(opt)
 	return g, nil
@@ -240,6 +247,7 @@ func (o observer) Observe(out *filter.Outcome, err error) {
 	if err == nil {
 		o.generation.announce(out)
 		o.generation.held(out)
+		o.generation.count(out)
 	}
 	o.daemon.harvest(o.generation.config.Verify.SMIME.Harvest, out)
 }
@@ -430,7 +438,7 @@ func (d *daemon) replace(ctx context.Context, who string) (ruleset.Result, error
 // put puts a generation into force. The one before it ends when its messages are done; a client that sends slowly may take
 // long.
 func (d *daemon) put(g *generation) {
-	g.open(d.log, &d.asked)
+	g.open(d)
 	last := d.current.Load()
 	d.swap.Lock()
 	d.current.Store(g)

@@ -75,7 +75,7 @@ type service struct {
 
 const testZone = `$ORIGIN example.
 good TXT "v=spf1 ip4:192.0.2.1 -all"
-_dmarc.good TXT "v=DMARC1; p=reject"
+_dmarc.good TXT "v=DMARC1; p=reject; rua=mailto:dmarc@good.example"
 `
 
 // serve starts "assay serve" with the given lines in its configuration, and stops it at the end of the test.

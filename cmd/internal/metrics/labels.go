@@ -101,6 +101,9 @@ func limits() words { return words{"header", "body", "time", "dns", "fields_remo
 
 func outcomes() words { return words{"ok", "error"} }
 
+// reportResults are the ends of a DMARC aggregate report.
+func reportResults() words { return words{"sent", "failed", "suppressed", "refused", "expired"} }
+
 // tlsVersion returns the TLS version as a label: one of the known ones, "none" or "other".
 func tlsVersion(t message.TLSInfo) string {
 	if t.Version == "" {

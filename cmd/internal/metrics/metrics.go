@@ -145,7 +145,7 @@ func (m *Metrics) newServerMetrics() {
 
 // newStateMetrics makes the collectors about the state of the daemon.
 func (m *Metrics) newStateMetrics() {
-	m.reports = m.counters("dmarc_reports_sent_total", "DMARC aggregate reports (RFC 9990) that were sent.", "result")
+	m.reports = m.counters("dmarc_reports_sent_total", "DMARC aggregate reports (RFC 9990) by what became of them, one for each address.", "result")
 	m.quarantine = m.gauge("quarantine_messages", "Messages in the quarantine of Assay.")
 	m.health = m.gaugeVec("health", "1 while the check of the daemon's own state succeeds.", "check")
 	m.ready = m.gauge("ready", "1 while every check of the daemon's own state succeeds, which is what /readyz says.")
@@ -158,7 +158,7 @@ func (m *Metrics) newStateMetrics() {
 func (m *Metrics) preset() {
 	for counter, values := range map[*prometheus.CounterVec]words{
 		m.messages: dispositions(), m.trust: trusts(), m.tls: versions(), m.connections: versions(), m.smime: states(), m.html: htmlKinds(),
-		m.limits: limits(), m.reloads: outcomes(), m.ruleLoads: outcomes(), m.reports: outcomes(), m.notified: {"delivered", "lost"},
+		m.limits: limits(), m.reloads: outcomes(), m.ruleLoads: outcomes(), m.reports: reportResults(), m.notified: {"delivered", "lost"},
 		m.virus: virusResults(),
 	} {
 		for _, v := range values {
@@ -384,13 +384,9 @@ func (m *Metrics) ObserveTLS(version string) {
 	m.connections.WithLabelValues(tlsVersion(message.TLSInfo{Version: version})).Inc()
 }
 
-// ReportSent counts a DMARC aggregate report.
-func (m *Metrics) ReportSent(err error) {
-	result := "ok"
-	if err != nil {
-		result = "error"
-	}
-	m.reports.WithLabelValues(result).Inc()
+// ReportsSent counts DMARC aggregate reports that ended in the same way: sent, failed, suppressed, refused or expired.
+func (m *Metrics) ReportsSent(result string, n int64) {
+	m.reports.WithLabelValues(reportResults().of(result)).Add(float64(n))
 }
 
 // Quarantine notes how many messages are in the quarantine.
