@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -149,25 +150,27 @@ func (f *failing) Write(b []byte) (int, error) {
 // merge returns the records in the order of the document, those with equal rows as one. RFC 9990 Section 2.1: there is one
 // policy in a report and one record for each tuple, so the policies of rows do not tell them apart.
 func merge(records []Record) []Record {
-	type keyed struct {
+	type place struct {
+		ip  netip.Addr
 		key string
-		Record
+		at  int // in records
 	}
-	all := make([]keyed, 0, len(records))
-	for _, r := range records {
-		r.Row.Policy = Policy{}
-		all = append(all, keyed{r.Row.key(), r})
+	places := make([]place, 0, len(records))
+	for i := range records {
+		row := records[i].Row
+		row.Policy = Policy{}
+		places = append(places, place{row.SourceIP, row.key(), i})
 	}
-	slices.SortFunc(all, func(a, b keyed) int {
-		return cmp.Or(a.Row.SourceIP.Compare(b.Row.SourceIP), strings.Compare(a.key, b.key))
-	})
-	out := make([]Record, 0, len(all))
-	for i, r := range all {
-		if i > 0 && r.key == all[i-1].key {
+	slices.SortFunc(places, func(a, b place) int { return cmp.Or(a.ip.Compare(b.ip), strings.Compare(a.key, b.key)) })
+	out := make([]Record, 0, len(records))
+	for i, p := range places {
+		r := records[p.at]
+		if i > 0 && p.key == places[i-1].key {
 			out[len(out)-1].Count += r.Count
 			continue
 		}
-		out = append(out, r.Record)
+		r.Row.Policy = Policy{}
+		out = append(out, r)
 	}
 	return out
 }
