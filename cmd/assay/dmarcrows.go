@@ -69,10 +69,10 @@ func (g *generation) count(out *filter.Outcome) {
 	}
 }
 
-// answersReport reports whether a message goes to the address that reports come from.
+// answersReport reports whether a message goes to the address that reports come from, or is a report of this host.
 func (g *generation) answersReport(out *filter.Outcome) bool {
 	own := g.config.Verify.DMARC.Reports.From
-	return slices.ContainsFunc(out.Envelope.RcptTo, func(to string) bool { return strings.EqualFold(to, own) })
+	return strings.EqualFold(out.Envelope.MailFrom, own) && out.Envelope.ClientIP.Unmap().IsLoopback() || slices.ContainsFunc(out.Envelope.RcptTo, func(to string) bool { return strings.EqualFold(to, own) })
 }
 
 // becauseOfDMARC returns what was done with a message by a rule about DMARC: one with dmarc in its id.

@@ -43,12 +43,13 @@ type Input struct {
 //   - the record names no address that mail can be sent to. Nothing is kept that cannot be sent.
 //   - an answer of the DNS was missing (temperror). A report states for SPF and for DKIM that they are aligned or that they
 //     are not (RFC 9990 Section 2.1, policy_evaluated), and neither is known. Such mail usually comes again.
-//   - the client has no address that means anything to others: it is not known, or on this host or link.
+//   - the client has no address that means anything to others: it is not known, or on this link. One on this host
+//     is as good as any other: whoever trusts it does not have its mail checked.
 func NewRow(in Input) (Row, bool) {
 	ev := in.Evaluation
 	ip := in.ClientIP.Unmap().WithZone("")
-	local := !ip.IsValid() || ip.IsUnspecified() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast()
-	if local || ev.Result != authres.Pass && ev.Result != authres.Fail {
+	nowhere := !ip.IsValid() || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast()
+	if nowhere || ev.Result != authres.Pass && ev.Result != authres.Fail {
 		return Row{}, false
 	}
 	policy, ok := newPolicy(ev)

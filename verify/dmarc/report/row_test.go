@@ -85,9 +85,9 @@ func TestNewRowReportable(t *testing.T) {
 			in.Evaluation.Record = "v=DMARC1; p=rejekt; rua=mailto:r@example.com"
 		}, true},
 		{"no client", func(in *Input) { in.ClientIP = netip.Addr{} }, false},
-		{"this host", func(in *Input) { in.ClientIP = netip.MustParseAddr("127.0.0.1") }, false},
-		{"this host, mapped", func(in *Input) { in.ClientIP = netip.MustParseAddr("::ffff:127.0.0.1") }, false},
-		{"this host, IPv6", func(in *Input) { in.ClientIP = netip.IPv6Loopback() }, false},
+		{"this host", func(in *Input) { in.ClientIP = netip.MustParseAddr("127.0.0.1") }, true},
+		{"this host, mapped", func(in *Input) { in.ClientIP = netip.MustParseAddr("::ffff:127.0.0.1") }, true},
+		{"this host, IPv6", func(in *Input) { in.ClientIP = netip.IPv6Loopback() }, true},
 		{"this link", func(in *Input) { in.ClientIP = netip.MustParseAddr("fe80::1%eth0") }, false},
 		{"unspecified", func(in *Input) { in.ClientIP = netip.IPv4Unspecified() }, false},
 		{"a private network", func(in *Input) { in.ClientIP = netip.MustParseAddr("10.1.2.3") }, true},
