@@ -27,8 +27,8 @@ type sendmailStage struct {
 // makefile builds sendmail.cf as that of a distribution does.
 const makefile = "sendmail.cf: sendmail.mc\n\tm4 sendmail.mc >sendmail.cf\n"
 
-// newSendmailStage starts both.
-func newSendmailStage(t *testing.T) *sendmailStage {
+// newSendmailStage starts both; the daemon listens at an address.
+func newSendmailStage(t *testing.T, listen string) *sendmailStage {
 	t.Helper()
 	s := &sendmailStage{t: t, state: filepath.Join(t.TempDir(), "state")}
 	must := func(err error) {
@@ -54,9 +54,7 @@ func newSendmailStage(t *testing.T) *sendmailStage {
 	must(os.WriteFile(filepath.Join(filepath.Dir(s.sendmail.MC()), "Makefile"), []byte(makefile), 0o644))
 	assay, err := mtatest.BuildAssay(t.TempDir(), false)
 	must(err)
-	port, err := mtatest.FreePort()
-	must(err)
-	s.daemon, err = mtatest.StartDaemon(assay, fmt.Sprintf("format: 1\nlisten: {milter: inet:127.0.0.1:%d}\nresolver: {servers: [127.0.0.1:9], timeout: 1s}\n", port), "")
+	s.daemon, err = mtatest.StartDaemon(assay, "format: 1\nlisten: {milter: "+listen+"}\nresolver: {servers: [127.0.0.1:9], timeout: 1s}\n", "")
 	must(err)
 	t.Cleanup(func() { s.daemon.Close() })
 	s.before = s.files()
@@ -121,7 +119,11 @@ func (s *sendmailStage) passes() bool {
 
 // With Sendmail it is the same one command: the block, sendmail.cf, the restart, the proof; and everything is put back.
 func TestSendmailSetup(t *testing.T) {
-	s := newSendmailStage(t)
+	port, err := mtatest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSendmailStage(t, fmt.Sprintf("inet:127.0.0.1:%d", port))
 	s.setup(3, "--check")
 	s.unchanged()
 	out := s.setup(0, "--apply")
@@ -162,4 +164,49 @@ func TestSendmailSetup(t *testing.T) {
 	if files := s.files(); files[0] != s.before[0]+"# one more line\n" || files[1] != s.before[1] {
 		t.Errorf("changed since: sendmail.mc is\n%s", files[0])
 	}
+}
+
+// Whatever goes wrong with Sendmail, its files are what they were, and the reason is said.
+func TestSendmailSetupFails(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := newSendmailStage(t, "unix:"+closed+"/m.sock")
+	rule := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(filepath.Dir(s.sendmail.MC()), "Makefile"), []byte("sendmail.cf: sendmail.mc\n"+text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ name, rule, want string }{
+		{"m4 fails", "\tm4 sendmail.mc nothing-there >sendmail.cf\n", "nothing-there"},
+		{"m4 fails and make does not say so", "\tm4 nothing-there >sendmail.cf 2>errors || true; cat errors\n", "nothing-there"},
+		{"nothing is built", "\t@echo install sendmail-cf\n", "install sendmail-cf"},
+		{"other lines change", "\tm4 sendmail.mc | sed 's/^O MaxHopCount.*/O Timeout.queuereturn=9d/' >sendmail.cf; echo O MaxHopCount=99 >>sendmail.cf\n", "+O MaxHopCount=99"},
+		{"Sendmail does not understand it", "\tm4 sendmail.mc | sed 's/^\\(Xassay.*\\)/\\1, Q=7/' >sendmail.cf\n", "unknown filter equate Q="},
+	} {
+		rule(c.rule)
+		if out := s.setup(1, "--apply"); !strings.Contains(out, c.want) || !strings.Contains(out, "what was there was put back") {
+			t.Errorf("%s: %s", c.name, out)
+		}
+		s.unchanged()
+	}
+	// Sendmail does not take a socket in a directory that everybody may write to; root does not notice.
+	rule("\tm4 sendmail.mc >sendmail.cf\n")
+	if err := os.Chmod(closed, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.setup(1, "--apply"); !strings.Contains(out, "what was there was put back") || !strings.Contains(out, "unsafe: World writable directory") {
+		t.Errorf("an unsafe directory: %s", out)
+	}
+	s.unchanged()
+	if s.passes() {
+		t.Error("mail passes through Assay")
+	}
+	s.path = filepath.Dir(s.sendmail.MC()) // without m4
+	if out := s.setup(1, "--apply"); !strings.Contains(out, "sendmail-cf\" and then \"assay setup --apply\" again") {
+		t.Errorf("without m4: %s", out)
+	}
+	s.unchanged()
 }

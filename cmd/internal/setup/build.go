@@ -110,15 +110,20 @@ func (m *sendmail) check(ctx context.Context, before []byte, said string) error 
 			"restart Sendmail and run this again:\n  %s", m.build, m.build, strings.Join(lines[:min(len(lines), 10)], "\n  "))
 	}
 	out, err := m.test(ctx)
-	return errors.Join(err, complaints(out, m.cf))
+	if err := errors.Join(err, complaints(out, m.cf)); err != nil {
+		return err
+	}
+	// Only as a server it looks at the sockets of its milters, and a daemon that does not like one ends. Standard input is at its end.
+	out, _ = m.sys.Run(ctx, "sendmail", "-C", m.cf, "-bs")
+	return complaints(out, m.cf)
 }
 
 // complaints returns what Sendmail says about its configuration.
 func complaints(out, cf string) error {
 	var errs []error
 	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, cf+": line ") {
-			errs = append(errs, errors.New(strings.TrimSpace(line)))
+		if at := strings.Index(line, cf+": line "); at >= 0 {
+			errs = append(errs, errors.New(strings.TrimSpace(line[at:])))
 		}
 	}
 	return errors.Join(errs...)

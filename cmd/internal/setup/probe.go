@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/textproto"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -89,13 +90,13 @@ func (p *postfix) prober() prober {
 	return r
 }
 
-// mailbox returns the file of the recipient of an address.
+// mailbox returns the file of the recipient of an address, "" if he is no user of this machine.
 func mailbox(dir, to string) string {
-	user, _, _ := strings.Cut(to, "@")
-	if user == "" || strings.ContainsAny(user, "/.") {
+	name, _, _ := strings.Cut(to, "@")
+	if _, err := user.Lookup(name); err != nil || strings.ContainsAny(name, "/.") {
 		return ""
 	}
-	return filepath.Join(dir, user)
+	return filepath.Join(dir, name)
 }
 
 // server returns where Postfix takes mail from this machine: at the port of MXs if it does there.

@@ -35,6 +35,7 @@ type sendmail struct {
 	block  string // for sendmail.mc
 	now    cf     // what sendmail.cf says before the change
 	build  build
+	served string // the command line of the daemon, once setup had it start anew
 }
 
 // newSendmail returns the installation with a sendmail.mc.

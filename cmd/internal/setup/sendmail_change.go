@@ -2,7 +2,6 @@ package setup
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,42 +168,65 @@ func (m *sendmail) undoFile(f file, root *os.Root, ours func([]byte) bool, takeO
 }
 
 // reload implements mta. With systemd the service is restarted; otherwise the daemon gets SIGHUP, on which it starts anew. One that
-// does not run reads sendmail.cf when it starts.
+// does not run reads sendmail.cf when it starts, and one that setup has brought down is started again.
 func (m *sendmail) reload(ctx context.Context) error {
-	if m.mc == usualMC && m.sys.systemd() && m.sys.knows(ctx, "sendmail.service") {
-		if _, err := m.sys.Run(ctx, "systemctl", "is-active", "sendmail.service"); err != nil {
-			m.idle()
-			return nil
-		}
-		if out, err := m.sys.Run(ctx, "systemctl", "restart", "sendmail.service"); err != nil {
-			return fmt.Errorf("systemctl restart sendmail.service: %w: %s", err, out)
-		}
-		return m.awaitServer(ctx)
+	if m.mc == usualMC && m.sys.systemd() && m.sys.knows(ctx, sendmailUnit) {
+		return m.restartUnit(ctx)
 	}
 	path := m.pidFile()
+	if path == "" && m.served != "" {
+		return m.startAgain(ctx)
+	}
 	text, err := os.ReadFile(path)
-	if path == "" || err != nil {
+	if err != nil {
 		m.idle()
 		return nil
-	}
-	first, command, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil || pid < 2 {
-		return fmt.Errorf("%s names no process", path)
-	}
-	if !strings.HasPrefix(command, "/") { // it would end and not start again
-		return fmt.Errorf("Sendmail was started without its full path (%q) and cannot start anew on SIGHUP: restart it", strings.TrimSpace(command))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
+	first, command, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid < 2 {
+		return fmt.Errorf("%s names no process", path)
+	}
+	if !strings.HasPrefix(command, "/") { // it would end and not start again
+		return fmt.Errorf("Sendmail was started without its full path (%q) and cannot start anew on SIGHUP: restart it with that path and run this again", command)
+	}
 	if err := m.sys.Hangup(pid); err != nil {
-		m.report.Notes = append(m.report.Notes, err.Error())
+		if m.served != "" {
+			return m.startAgain(ctx)
+		}
 		m.idle()
 		return nil
 	}
+	m.served = command
 	return m.awaitRestart(ctx, path, info)
+}
+
+// sendmailUnit is what Debian and RPM systems call the service.
+const sendmailUnit = "sendmail.service"
+
+// restartUnit restarts the service, if it runs or if setup has brought it down.
+func (m *sendmail) restartUnit(ctx context.Context) error {
+	if _, err := m.sys.Run(ctx, "systemctl", "is-active", sendmailUnit); err != nil && m.served == "" {
+		m.idle()
+		return nil
+	}
+	m.served = sendmailUnit
+	if out, err := m.sys.Run(ctx, "systemctl", "restart", sendmailUnit); err != nil {
+		return fmt.Errorf("systemctl restart %s: %w: %s", sendmailUnit, err, out)
+	}
+	return m.awaitServer(ctx)
+}
+
+// startAgain starts the daemon as it was started before.
+func (m *sendmail) startAgain(ctx context.Context) error {
+	if out, err := m.sys.Run(ctx, "sh", "-c", m.served); err != nil {
+		return fmt.Errorf("%s: %w: %s", m.served, err, out)
+	}
+	return m.awaitServer(ctx)
 }
 
 // idle notes that nobody reads the configuration now.
@@ -226,7 +248,7 @@ func (m *sendmail) pidFile() string {
 	return ""
 }
 
-// awaitRestart waits until the daemon has written its number anew and takes mail. Where it has not, the probe says so.
+// awaitRestart waits until the daemon has written its number anew and takes mail.
 func (m *sendmail) awaitRestart(ctx context.Context, path string, before fs.FileInfo) error {
 	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -235,13 +257,12 @@ func (m *sendmail) awaitRestart(ctx context.Context, path string, before fs.File
 			return m.awaitServer(ctx)
 		}
 		if !wait(limit) {
-			m.report.Notes = append(m.report.Notes, "Sendmail has not started anew within "+startTime.String())
-			return nil
+			return errors.New("Sendmail has not started anew within " + startTime.String() + "; its log says why")
 		}
 	}
 }
 
-// awaitServer waits until somebody takes mail.
+// awaitServer waits until Sendmail takes mail. Whether it does decides: one that was brought down by what was changed has to come back.
 func (m *sendmail) awaitServer(ctx context.Context) error {
 	server := m.server()
 	limit, cancel := context.WithTimeout(ctx, startTime)
@@ -252,8 +273,7 @@ func (m *sendmail) awaitServer(ctx context.Context) error {
 			return conn.Close()
 		}
 		if !wait(limit) {
-			m.report.Notes = append(m.report.Notes, cmp.Or(err, limit.Err()).Error())
-			return nil
+			return fmt.Errorf("Sendmail takes no mail at %s: %w", server, err)
 		}
 	}
 	return nil

@@ -283,4 +283,3 @@ func TestStateOfOthers(t *testing.T) {
 		_ = os.Chmod(opt.State, 0o700)
 	}
 }
-
