@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"assay/verify/dmarc/report"
 	"assay/verify/dns"
 )
 
@@ -106,11 +107,17 @@ func (r *reader) checkReports() {
 	if d.Send && d.From == "" {
 		r.at("verify.dmarc.reports.send", "needs an address in verify.dmarc.reports.from")
 	}
-	if d.From != "" && !strings.Contains(d.Domain(), ".") {
+	switch {
+	case d.From != "" && !strings.Contains(d.Domain(), "."):
 		r.at("verify.dmarc.reports.from", "must have a domain with a dot, such as dmarc-reports@example.com")
+	case d.From != "" && len(report.Addresses([]string{"mailto:" + d.From})) == 0:
+		r.at("verify.dmarc.reports.from", "is not an address that every receiver takes; use letters, digits, dots and dashes")
 	}
-	if (d.Selector == "") != (d.KeyFile == "") {
+	switch {
+	case d.Selector != "" && d.KeyFile == "":
 		r.at("verify.dmarc.reports.selector", "has an effect only together with verify.dmarc.reports.key_file")
+	case d.Selector == "" && d.KeyFile != "":
+		r.at("verify.dmarc.reports.key_file", "has an effect only together with verify.dmarc.reports.selector")
 	}
 }
 
