@@ -11,7 +11,7 @@ import (
 
 // Bounds of what is in memory. A row of the greatest number of signatures with the longest names still fits.
 const (
-	maxMemory = 16 << 20 // octets of rows that wait to be written
+	maxMemory = 16 << 20 // octets of rows that wait to be written; as many may be in a write that goes on
 	maxRow    = 64 << 10 // octets of one row
 	maxDomain = 253      // octets of a domain name
 	rowCost   = 128      // octets that a row takes besides its text
@@ -102,9 +102,7 @@ func (s *Store) put(at time.Time, p report.Policy, policy, text []byte) {
 		return
 	case day == nil:
 		key.domain = strings.Clone(key.domain)
-		day = &dayRows{rows: map[string]int64{}}
-		b.days[key] = day
-		b.size += rowCost
+		day = b.day(key)
 	}
 	b.size += day.policyIs(at.UnixMilli(), asks, policy)
 	if !asks {
@@ -112,6 +110,17 @@ func (s *Store) put(at time.Time, p report.Policy, policy, text []byte) {
 		return
 	}
 	b.count(day, string(text), 1)
+}
+
+// day returns what has come about a day, which begins with it.
+func (b *batch) day(key dayKey) *dayRows {
+	day := b.days[key]
+	if day == nil {
+		day = &dayRows{rows: map[string]int64{}}
+		b.days[key] = day
+		b.size += rowCost
+	}
+	return day
 }
 
 // row returns how often a row of a day was counted.
@@ -165,44 +174,38 @@ func (s *Store) takeBatch() *batch {
 }
 
 // wrote notes the end of a write: what has come meanwhile is joined with what could not be written, as far as there is room.
+// The smaller one is put into the larger one, because Add waits for it.
 func (s *Store) wrote(written int64, left *batch) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.stats.Written += written
 	s.writing = 0
-	for cause, n := range left.dropped {
+	less := left
+	if left.rows > s.batch.rows {
+		less, s.batch = s.batch, left
+	}
+	for cause, n := range less.dropped {
 		s.batch.dropped[cause] += n
 	}
-	for key, old := range left.days {
-		s.giveBack(key, old)
+	for key, rows := range less.days {
+		s.join(key, rows)
 	}
 }
 
-// giveBack joins the rows of a day with those that have come meanwhile. The caller holds the lock.
-func (s *Store) giveBack(key dayKey, old *dayRows) {
+// join puts the rows of a day to those that wait already. The caller holds the lock.
+func (s *Store) join(key dayKey, more *dayRows) {
 	b := s.batch
-	day := b.days[key]
-	if day == nil {
-		day = &dayRows{rows: map[string]int64{}}
-		b.days[key] = day
-		b.size += rowCost
+	day := b.day(key)
+	if day.seen < more.seen || day.policy == "" {
+		b.size += day.policyIs(more.seen, more.asks, []byte(more.policy))
 	}
-	b.size += day.policyWas(old)
-	for text, n := range old.rows {
+	for text, n := range more.rows {
 		if _, known := day.rows[text]; !known && b.size+len(text)+rowCost > maxMemory {
 			s.lose(CauseMemory, n)
 			continue
 		}
 		b.count(day, text, n)
 	}
-}
-
-// policyWas takes an older policy, if there is no newer one.
-func (d *dayRows) policyWas(old *dayRows) int {
-	if old.seen < d.seen || d.seen == old.seen && d.policy != "" {
-		return 0
-	}
-	return d.policyIs(old.seen, old.asks, []byte(old.policy))
 }
 
 // Stats returns counters of this process.

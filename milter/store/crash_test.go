@@ -203,10 +203,10 @@ func fillUp(path string) error {
 	if err := setLimit(256 << 10); err != nil {
 		return err
 	}
-	for n := range 2000 {
+	for n := range 1000 {
 		s.Add(noon, row("large.example", n))
 	}
-	if err := s.Flush(context.Background()); err == nil || s.Stats().Waiting != 2000 || len(told.all()) == 0 {
+	if err := s.Flush(context.Background()); err == nil || s.Stats().Waiting != 1000 || len(told.all()) == 0 {
 		return fmt.Errorf("a file that is too large: %v, %+v, told %q", err, s.Stats(), told.all())
 	}
 	if _, err := s.Status(context.Background()); err != nil {
@@ -215,7 +215,7 @@ func fillUp(path string) error {
 	if err := setLimit(unix.RLIM_INFINITY); err != nil {
 		return err
 	}
-	if err := s.Flush(context.Background()); err != nil || s.Stats().Written != 2001 {
+	if err := s.Flush(context.Background()); err != nil || s.Stats().Written != 1001 {
 		return fmt.Errorf("there is room again: %v, %+v", err, s.Stats())
 	}
 	if said := told.all(); said[len(said)-1] != "good" {
@@ -241,7 +241,7 @@ func TestFileThatMayNotGrow(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s, _ := open(t, Options{Path: path})
-	if st := status(t, s); st.Rows != 2001 {
+	if st := status(t, s); st.Rows != 1001 {
 		t.Errorf("%+v", st)
 	}
 }

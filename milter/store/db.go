@@ -105,17 +105,14 @@ func (s *Store) connect(ctx context.Context) error {
 	return nil
 }
 
-// migrate makes the tables of a new file. The daemon also looks for damage, so that it is found before rows depend on it.
+// migrate makes the tables of a new file.
 func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
 	var has int
 	err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&has)
 	if err == nil && has != version { // asked again when nobody else can make them
-		err = transact(ctx, db, func(tx *sql.Tx) error { return s.create(ctx, tx) })
+		return transact(ctx, db, func(tx *sql.Tx) error { return s.create(ctx, tx) })
 	}
-	if err != nil || s.opt.Existing {
-		return err
-	}
-	return check(ctx, db)
+	return err
 }
 
 // create makes the tables, unless another process has just made them.

@@ -37,6 +37,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (r Removed, err error
 	return r, err
 }
 
+// yield is how long others may write between two batches.
+const yield = 10 * time.Millisecond
+
 // batches runs transactions until one finds nothing more to do.
 func (s *Store) batches(ctx context.Context, work func(tx *sql.Tx) (int64, error)) error {
 	for {
@@ -47,6 +50,11 @@ func (s *Store) batches(ctx context.Context, work func(tx *sql.Tx) (int64, error
 		})
 		if err != nil || n == 0 {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(yield):
 		}
 	}
 }

@@ -86,9 +86,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// run writes rows until the store is closed.
+// run writes rows until the store is closed. The daemon looks for damage first, so that it is found before rows depend on the
+// file; that may take seconds.
 func (s *Store) run(ctx context.Context) {
 	defer close(s.stopped)
+	if !s.opt.Existing {
+		_ = s.use(ctx, func(db *sql.DB) error { return check(ctx, db) }) // damage was told, all else is told by Flush
+	}
 	tick := time.NewTicker(s.opt.Interval)
 	defer tick.Stop()
 	wake := s.wake

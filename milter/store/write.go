@@ -42,8 +42,8 @@ type writer struct {
 	tx      *sql.Tx
 	find    *sql.Stmt // a day
 	note    *sql.Stmt // what has become of a day, with its last policy
-	any     *sql.Stmt // adds to a row, and makes it if there is none
-	known   *sql.Stmt // adds to a row, if there is one
+	insert  *sql.Stmt // makes a row, if there is none
+	count   *sql.Stmt // adds to a row, if there is one
 	now     time.Time
 	room    int64           // how many more rows there may be
 	bytes   int64           // by how much the file may grow
@@ -58,7 +58,8 @@ func (s *Store) writeSome(ctx context.Context, b *batch) (int64, error) {
 	w := &writer{s: s, now: s.opt.Now()}
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		w.tx = tx
-		return w.write(ctx, part)
+		// The transaction ends with the context. Its statements, of which each would be watched, need not.
+		return w.write(context.WithoutCancel(ctx), part)
 	})
 	if err != nil {
 		return 0, err
@@ -82,20 +83,16 @@ func (b *batch) split(n int) (part, rest *batch) {
 			part.rows += max(len(day.rows), 1)
 			continue
 		}
-		first, second := *day, *day
-		first.rows, second.rows = map[string]int64{}, map[string]int64{}
+		here, there := part, rest.day(key)
+		rest.size += there.policyIs(day.seen, day.asks, []byte(day.policy))
 		for text, count := range day.rows {
-			if part.rows < n {
-				first.rows[text] = count
-				part.rows++
+			if here.rows < n {
+				here.day(key).policyIs(day.seen, day.asks, []byte(day.policy))
+				here.count(here.day(key), text, count)
 			} else {
-				second.rows[text] = count
+				rest.count(there, text, count)
 			}
 		}
-		if len(first.rows) > 0 {
-			part.days[key] = &first
-		}
-		rest.days[key] = &second
 	}
 	return part, rest
 }
@@ -132,8 +129,8 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 		{&w.find, "SELECT id, rows, report_id <> '' FROM days WHERE day = ? AND domain = ?"},
 		{&w.note, "UPDATE days SET rows = ?1, messages = messages + ?2, policy = iif(?3 >= seen, ?4, policy), asks = iif(?3 >= seen, ?5, asks), " +
 			"seen = max(seen, ?3) WHERE id = ?6"},
-		{&w.any, "INSERT INTO rows (day, hash, row, count) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count RETURNING count"},
-		{&w.known, "UPDATE rows SET count = count + ? WHERE day = ? AND hash = ?"},
+		{&w.insert, "INSERT INTO rows (day, hash, row, count) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"},
+		{&w.count, "UPDATE rows SET count = count + ? WHERE day = ? AND hash = ?"},
 	} {
 		if *one.to, err = w.tx.PrepareContext(ctx, one.query); err != nil {
 			return err
@@ -235,31 +232,38 @@ const hashSize = 16
 // row counts messages of one row.
 func (w *writer) row(ctx context.Context, d *day, hash []byte, text string, n int64) error {
 	cause := w.full(d)
-	if cause != "" {
-		result, err := w.known.ExecContext(ctx, n, d.id, hash)
+	if cause == "" {
+		made, err := affected(w.insert.ExecContext(ctx, d.id, hash, text, n))
 		if err != nil {
 			return err
 		}
-		if known, err := result.RowsAffected(); err != nil {
-			return err
-		} else if known == 0 {
-			w.dropped[cause] += n
+		if made {
+			d.rows++
+			w.room--
+			w.bytes -= int64(len(text) + rowCost)
+			w.written += n
 			return nil
 		}
-		w.written += n
-		return nil
 	}
-	var count int64
-	if err := w.any.QueryRowContext(ctx, d.id, hash, text, n).Scan(&count); err != nil {
+	known, err := affected(w.count.ExecContext(ctx, n, d.id, hash))
+	if err != nil {
 		return err
 	}
-	if count == n { // it is new: each of those before counted one at least
-		d.rows++
-		w.room--
-		w.bytes -= int64(len(text) + rowCost)
+	if known {
+		w.written += n
+	} else {
+		w.dropped[cause] += n
 	}
-	w.written += n
 	return nil
+}
+
+// affected reports whether a statement has changed anything.
+func affected(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 // full returns why a day can have no more rows, "" if it can.
