@@ -390,3 +390,24 @@ func TestDMARCNothing(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// Mail does not depend on where results are kept; the log says that they are lost, and that they are not any more.
+func TestDMARCUnwritable(t *testing.T) {
+	p := newPostOffice(t, "")
+	if err := os.WriteFile(p.dir, nil, 0o600); err != nil { // a file where the directory has to be
+		t.Fatal(err)
+	}
+	s := serve(t, "verify: {dmarc: {reports: "+p.section("")+"}}\n")
+	fields, _ := send(t, s.dial(t), "4X", "a@good.example")
+	if !strings.Contains(fields["Authentication-Results"], "dmarc=pass") {
+		t.Errorf("%q", fields)
+	}
+	s.log.await(t, `results for DMARC reports cannot be written`)
+	if err := os.Remove(p.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, `results for DMARC reports are written again`)
+}
