@@ -40,6 +40,7 @@ func TestSetupIsPutBack(t *testing.T) {
 	}
 	defer daemon.Close()
 	etc := filepath.Join(filepath.Dir(postfix.Spool()), "etc")
+	odd(t, filepath.Join(etc, "main.cf"))
 	before, err := os.ReadFile(filepath.Join(etc, "main.cf"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestSetupIsPutBack(t *testing.T) {
 		}
 		return out, code
 	}
-	if out, code := setup("--apply"); code != 1 || !strings.Contains(out, "what was there was put back") {
+	if out, code := setup("--apply"); code != 1 || !strings.Contains(out, "what was there was put back") || !strings.Contains(out, "the user postfix has no access to "+dir) {
 		t.Errorf("exit code %d\n%s\n%s", code, out, postfix.Log())
 	}
 	if after, err := os.ReadFile(filepath.Join(etc, "main.cf")); err != nil || string(after) != string(before) {
@@ -68,10 +69,35 @@ func TestSetupIsPutBack(t *testing.T) {
 	if out, code := setup("--apply"); code != 0 || !strings.Contains(out, "proven: ") {
 		t.Errorf("exit code %d\n%s\n%s", code, out, postfix.Log())
 	}
+	if out, code := setup("--check"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if main, err := os.ReadFile(filepath.Join(etc, "main.cf")); err != nil ||
+		!strings.Contains(string(main), "{ unix:closed/m.sock, default_action=tempfail, protocol=6 }, inet:127.0.0.1:9, { inet:127.0.0.1:7, default_action=accept }") {
+		t.Errorf("main.cf is\n%s", main)
+	}
 	if out, code := setup("--undo"); code != 0 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	if after, err := os.ReadFile(filepath.Join(etc, "main.cf")); err != nil || string(after) != string(before) {
 		t.Errorf("main.cf is\n%s\nwas\n%s", after, before)
+	}
+	if info, err := os.Lstat(filepath.Join(etc, "main.cf")); err != nil || info.Mode().IsRegular() {
+		t.Errorf("main.cf is no symbolic link any more: %v", err)
+	}
+}
+
+// odd makes a main.cf as long years make it: a symbolic link, a parameter twice, comments inside a value, milters that are away and
+// whose mail passes, and an old protocol.
+func odd(t *testing.T, path string) {
+	t.Helper()
+	const years = "# twice\nsmtpd_milters = inet:127.0.0.1:9,\n# $old\n   { inet:127.0.0.1:7, default_action=accept }\nmilter_default_action = accept\nmilter_protocol = 2\n"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := filepath.Join(t.TempDir(), "main.cf")
+	if err := errors.Join(os.WriteFile(real, append(text, years...), 0o644), os.Remove(path), os.Symlink(real, path)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -374,6 +374,7 @@ func (p *postfix) planList(name string, o own, why string) {
 		if o.replace && !slices.Contains(addresses(p.value[name]), address(o.entry)) {
 			p.report.Notes = append(p.report.Notes, name+" names Assay by way of another parameter, which is not changed")
 		}
+		p.noteEntry(name)
 		return
 	}
 	if o.with(from) != from {

@@ -81,7 +81,14 @@ type machine struct {
 	ran     []string
 	// services are the settings in master.cf, as postconf -P prints them
 	services string
+	// expanded is what "postconf -x" makes of parameters
+	expanded map[string]string
+	// lives is how many programs run before the setup that runs them is killed; 0 is no end
+	lives int
 }
+
+// errKilled ends a setup as SIGKILL does: nothing is cleaned up but what the kernel does.
+var errKilled = errors.New("killed")
 
 func (m *machine) system() System {
 	return System{
@@ -99,6 +106,9 @@ func (m *machine) system() System {
 
 func (m *machine) run(_ context.Context, name string, args ...string) (string, error) {
 	m.ran = append(m.ran, name+" "+strings.Join(args, " "))
+	if m.lives--; m.lives == 0 {
+		panic(errKilled)
+	}
 	switch {
 	case name == "systemctl" && args[0] == "is-enabled":
 		return "disabled", errors.New("exit status 1")
@@ -141,6 +151,9 @@ func (m *machine) postconf(args []string) (string, error) {
 	default:
 		all := maps.Clone(m.main)
 		maps.Copy(all, set)
+		if args[0] == "-x" {
+			maps.Copy(all, m.expanded)
+		}
 		return lines(all), nil
 	}
 	return "", os.WriteFile(path, []byte(lines(set)), 0o644)
@@ -282,4 +295,263 @@ func TestStateOfOthers(t *testing.T) {
 		}
 		_ = os.Chmod(opt.State, 0o700)
 	}
+}
+
+// A setup that is killed before any of the programs it runs can be undone, and done again and undone, octet for octet.
+func TestKilled(t *testing.T) {
+	killed := func(m *machine) (died bool) {
+		defer func() { died = recover() != nil }()
+		_, err := Apply(t.Context(), m.system(), m.options(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return false
+	}
+	for n := 1; ; n++ {
+		m := newMachine(t)
+		before := m.read(t)
+		for _, again := range []bool{false, true} {
+			m.lives, m.answers = n, false
+			died := killed(m)
+			m.lives = 0
+			if again {
+				if r, err := Apply(t.Context(), m.system(), m.options(t)); err != nil || !strings.HasPrefix(m.is(t, "smtpd_milters"), "{ unix:assay") {
+					t.Errorf("%d: again: %v, %+v, main.cf is\n%s", n, err, r, m.read(t))
+				}
+			}
+			if _, err := Undo(t.Context(), m.system(), m.options(t)); err != nil || m.read(t) != before {
+				t.Errorf("%d: %v, main.cf is\n%s\nran %q", n, err, m.read(t), m.ran)
+			}
+			if !died {
+				return
+			}
+		}
+	}
+}
+
+// What a setup that was killed has changed, and Postfix was not told, is told and proven by the next one.
+func TestPendingIsReloaded(t *testing.T) {
+	m := newMachine(t)
+	sys := m.system()
+	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
+		if name == "postfix" {
+			panic(errKilled)
+		}
+		return m.run(ctx, name, args...)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, err := Apply(t.Context(), sys, m.options(t))
+		t.Errorf("it was not killed: %v", err)
+	}()
+	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
+		if name == "systemctl" && args[0] == "is-enabled" {
+			return "enabled", nil
+		}
+		out, err := m.run(ctx, name, args...)
+		if name == "postfix" {
+			err = nil
+		}
+		return out, err
+	}
+	m.ran = nil
+	for _, reloads := range []bool{true, false} {
+		r, err := Apply(t.Context(), sys, m.options(t))
+		if err != nil || r.Changed || slices.Contains(m.ran, "postfix reload") != reloads {
+			t.Errorf("%v, %+v, ran %q", err, r, m.ran)
+		}
+		m.ran = nil
+	}
+}
+
+// An entry that stands in another parameter is found, and nothing is added twice.
+func TestVariables(t *testing.T) {
+	m := newMachine(t)
+	m.write(t, "mine = unix:assay/milter.sock\nsmtpd_milters = $mine, inet:127.0.0.1:8891\nnon_smtpd_milters = ${smtpd_milters}\n")
+	m.expanded = map[string]string{"smtpd_milters": "unix:assay/milter.sock, inet:127.0.0.1:8891", "non_smtpd_milters": "unix:assay/milter.sock, inet:127.0.0.1:8891"}
+	before := m.read(t)
+	r, err := Apply(t.Context(), m.system(), m.options(t))
+	if err != nil || m.read(t) != before {
+		t.Errorf("%v, main.cf is\n%s", err, m.read(t))
+	}
+	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "default_action=accept") {
+		t.Errorf("nothing is said about milter_default_action: %s", notes)
+	}
+	if refersTo("$smtpd_milters_old", "smtpd_milters") || !refersTo("inet:a:1 $(smtpd_milters)", "smtpd_milters") {
+		t.Error("references are not understood")
+	}
+}
+
+// What master.cf says for one service counts, too.
+func TestServicesDiffer(t *testing.T) {
+	m := newMachine(t)
+	m.main["milter_default_action"] = "tempfail"
+	m.services = "smtp/inet/milter_default_action = accept\nsubmission/inet/receive_override_options = no_address_mappings, no_milters\n" +
+		"cleanup/unix/milter_protocol = 2\n"
+	r, err := Apply(t.Context(), m.system(), m.options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.is(t, "smtpd_milters"); !strings.HasPrefix(got, "{ unix:assay/milter.sock, default_action=tempfail, protocol=6 }, ") {
+		t.Errorf("got %q", got)
+	}
+	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "submission in master.cf has receive_override_options with no_milters") {
+		t.Errorf("notes %s", notes)
+	}
+}
+
+// The probe takes the way that mail from the network takes.
+func TestServer(t *testing.T) {
+	const lines = "127.0.0.1:10025 inet n - y - - smtpd\nsmtps inet n - y - - smtpd\nsubmission inet n - y - - smtpd\nsmtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n"
+	for _, c := range []struct{ name, interfaces, protocols, overrides, want string }{
+		{"postscreen in front", "all", "all", "127.0.0.1:10025/inet/smtpd_milters = \n", "127.0.0.1:smtp"},
+		{"one of several addresses", "192.0.2.1, 127.0.0.1", "all", "", "127.0.0.1:smtp"},
+		{"only IPv6", "all", "ipv6", "", "[::1]:smtp"},
+		{"wrapped in TLS and without milters", "loopback-only", "ipv4", "smtp/inet/smtpd_milters =\n127.0.0.1:10025/inet/receive_override_options = no_milters\nsmtps/inet/smtpd_tls_wrappermode = yes\n",
+			"127.0.0.1:submission"},
+	} {
+		p := &postfix{services: parseServices(lines, "3.6"), value: map[string]string{"inet_interfaces": c.interfaces, "inet_protocols": c.protocols}}
+		override(p.services, settings(c.overrides))
+		if got := p.server(); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Instances of Postfix are known apart: each gets its own main.cf back.
+func TestTwoInstances(t *testing.T) {
+	one, two := newMachine(t), newMachine(t)
+	state := filepath.Join(t.TempDir(), "state")
+	sys := one.system()
+	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
+		if (name == "postconf" || name == "postfix") && args[0] == "-c" && (args[1] == one.dir || args[1] == two.dir) {
+			return map[string]*machine{one.dir: one, two.dir: two}[args[1]].run(ctx, name, args[2:]...)
+		}
+		return one.run(ctx, name, args...)
+	}
+	options := func(m *machine, config string) Options {
+		opt := m.options(t)
+		opt.State, opt.Config = state, config
+		return opt
+	}
+	for _, undo := range []struct {
+		config string
+		left   bool // two is still connected
+	}{{"", false}, {one.dir, true}} {
+		before := one.read(t)
+		for _, m := range []*machine{one, two} {
+			if _, err := Apply(t.Context(), sys, options(m, m.dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Undo(t.Context(), sys, options(one, undo.config)); err != nil {
+			t.Fatal(err)
+		}
+		if one.read(t) != before || strings.Contains(two.read(t), "assay") != undo.left {
+			t.Errorf("%q: one is\n%s\ntwo is\n%s", undo.config, one.read(t), two.read(t))
+		}
+	}
+}
+
+// Undo does not write what an administrator has taken out, follows a main.cf that has gone, and leaves a symbolic link one.
+func TestUndoOdd(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		change, want string
+	}{
+		{"taken out", "myhostname = a\n", "myhostname = a\n"},
+		{"emptied", "non_smtpd_milters = \nsmtpd_milters = \n", "non_smtpd_milters = \nsmtpd_milters = \n"},
+		{"only a comment", "# x\n", "# x\n"},
+	} {
+		m := newMachine(t)
+		if _, err := Apply(t.Context(), m.system(), m.options(t)); err != nil {
+			t.Fatal(err)
+		}
+		m.write(t, c.change)
+		if _, err := Undo(t.Context(), m.system(), m.options(t)); err != nil || m.read(t) != c.want {
+			t.Errorf("%s: %v, main.cf is %q", c.name, err, m.read(t))
+		}
+	}
+	m := newMachine(t)
+	real := filepath.Join(m.dir, "real.cf")
+	if err := errors.Join(os.Rename(filepath.Join(m.dir, "main.cf"), real), os.Symlink(real, filepath.Join(m.dir, "main.cf"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Apply(t.Context(), m.system(), m.options(t)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(filepath.Join(m.dir, "main.cf")); err != nil || info.Mode().IsRegular() {
+		t.Errorf("main.cf is no symbolic link any more: %v", err)
+	}
+	if err := os.Remove(real); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Undo(t.Context(), m.system(), m.options(t)); err != nil || !strings.Contains(strings.Join(r.Notes, " "), "is gone") {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// Two setups at the same time do not mix.
+func TestBusy(t *testing.T) {
+	m := newMachine(t)
+	opt := m.options(t)
+	root, err := openState(opt.State, opt.Owner, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	held, err := lock(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Apply(t.Context(), m.system(), opt); !errors.Is(err, errBusy) {
+		t.Errorf("apply: %v", err)
+	}
+	if _, err := Undo(t.Context(), m.system(), opt); !errors.Is(err, errBusy) {
+		t.Errorf("undo: %v", err)
+	}
+	held.Close()
+	if _, err := Apply(t.Context(), m.system(), opt); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is read of sendmail.cf, and how Assay is taken out of one that was built again.
+func TestCF(t *testing.T) {
+	const text = "# O InputMailFilters=no\nO PidFile=/run/pid\nO DaemonPortOptions=Name=MSA, Port=587, M=Ea\nO DaemonPortOptions=Name=MTA, Addr=127.0.0.1, Port=2525\n" +
+		"O InputMailFilters=one, assay, two\nXone, S=inet:1@127.0.0.1\nXassay, S=local:/run/a.sock, F=T, T=C:30s;S:30s\nXtwo, S=inet:2@localhost\n"
+	c := parseCF([]byte(text))
+	if c.pidFile != "/run/pid" || len(c.filters) != 3 || c.named([]string{"local:/run/a.sock"}) != "assay" || c.named([]string{"local:/run/b.sock"}) != "" {
+		t.Errorf("got %+v", c)
+	}
+	if got := (&sendmail{now: c}).server(); got != "127.0.0.1:2525" {
+		t.Errorf("server %q", got)
+	}
+	rest := withoutFilter([]byte(text), "assay")
+	if d := parseCF(rest); !slices.Equal(d.input, []string{"one", "two"}) || len(d.filters) != 2 || len(others([]byte(text), rest)) != 0 {
+		t.Errorf("got %s", rest)
+	}
+	if got := others([]byte(text), []byte(text+"# comment\nDa\n")); !slices.Equal(got, []string{"+Da"}) {
+		t.Errorf("got %q", got)
+	}
+	if again := withoutFilter(rest, "assay"); string(again) != string(rest) {
+		t.Errorf("got %s", again)
+	}
+}
+
+// sendmail.cf is text of others: nothing in it is a reason to fall over, and what is taken out is nothing but Assay.
+func FuzzCF(f *testing.F) {
+	f.Add("O InputMailFilters=one, assay\nXone, S=inet:1@127.0.0.1\nXassay, S=local:/run/a.sock\n")
+	f.Add("X,\nO =\nO InputMailFilters\nXassay,")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := parseCF([]byte(text))
+		_ = (&sendmail{now: c}).server()
+		rest := withoutFilter([]byte(text), filterName)
+		if d := others([]byte(text), rest); len(d) > 0 {
+			t.Errorf("%q: %q", text, d)
+		}
+		if slices.Contains(parseCF(rest).input, filterName) {
+			t.Errorf("%q: %q", text, rest)
+		}
+	})
 }
