@@ -91,7 +91,7 @@ func (s *Store) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)",
+	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "auto_vacuum(INCREMENTAL)",
 		"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(4194304)", "cache_size(-8192)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: s.opt.Path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Store) create(ctx context.Context, tx *sql.Tx) error {
 // errDamaged is damage that SQLite reports as text.
 var errDamaged = errors.New("the database is damaged")
 
-// check looks for damage.
+// check returns what is damaged.
 func check(ctx context.Context, db *sql.DB) error {
 	var found string
 	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
@@ -141,6 +141,13 @@ func check(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: %.200s", errDamaged, found)
 	}
 	return nil
+}
+
+// check looks for damage, which is dealt with. Nothing is written meanwhile: it might be written to what is set aside.
+func (s *Store) check(ctx context.Context) error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	return s.use(ctx, func(db *sql.DB) error { return check(ctx, db) })
 }
 
 // makeFile makes an empty file that nobody else can read, in a directory that nobody else can enter. SQLite makes its other

@@ -20,7 +20,7 @@ const (
 // It also looks for damage.
 func (s *Store) Expire(ctx context.Context, now time.Time) (r Removed, err error) {
 	before := s.size()
-	if err := s.use(ctx, func(db *sql.DB) error { return check(ctx, db) }); err != nil {
+	if err := s.check(ctx); err != nil {
 		return r, err
 	}
 	rows, log := now.Add(-s.opt.Retention-dayLength).Unix(), now.Add(-s.opt.Log-dayLength).Unix()

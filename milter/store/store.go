@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) run(ctx context.Context) {
 	defer close(s.stopped)
 	if !s.opt.Existing {
-		_ = s.use(ctx, func(db *sql.DB) error { return check(ctx, db) }) // damage was told, all else is told by Flush
+		_ = s.check(ctx) // damage was told, all else is told by Flush
 	}
 	tick := time.NewTicker(s.opt.Interval)
 	defer tick.Stop()

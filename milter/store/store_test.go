@@ -261,6 +261,12 @@ func TestNobodyAsks(t *testing.T) {
 	if st := status(t, s); st.Rows != 2 {
 		t.Errorf("%+v", st)
 	}
+	s.Add(noon.Add(time.Minute), silent("from-noon.example"))
+	s.Add(noon.Add(time.Minute), row("until-noon.example", 1))
+	flush(t, s)
+	if all := due(t, s, noon.Add(dayLength)); len(all) != 1 || all[0].Domain != "until-noon.example" || len(all[0].Policy.URIs) != 1 {
+		t.Errorf("they have changed their minds: %+v", all)
+	}
 }
 
 // TestDays: a day is a UTC day, and is pending when it is over.
@@ -320,7 +326,7 @@ func TestBounds(t *testing.T) {
 		s.Add(noon, row(fmt.Sprintf("d%d.example", n), n))
 	}
 	flush(t, s)
-	if st := balanced(t, s); st.Dropped[CauseRows] != 22+38 || status(t, s).Rows != 20 {
+	if st := balanced(t, s); st.Dropped[CauseRows] != 22+38 || status(t, s).Rows != 20 || status(t, s).Days[0].Domains != 13 {
 		t.Errorf("many domains: %+v", st)
 	}
 	for _, r := range records(t, s, "one.example", noon) {
