@@ -93,6 +93,9 @@ func hasMagic(b []byte) bool {
 // comment fits into the file.
 func (a *archive) lastEndings() {
 	from := max(0, len(a.b)-endLen-maxComment)
+	if !bytes.Contains(a.b[from:], []byte(sigEnd)) { // many times faster than to look from the end, which is for the files that have one
+		return
+	}
 	last := true
 	for to := len(a.b); ; {
 		i := bytes.LastIndex(a.b[from:to], []byte(sigEnd))

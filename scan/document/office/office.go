@@ -39,11 +39,11 @@ func isZIP(content []byte) bool {
 		return false
 	}
 	const size = 22 // of the end of the directory
-	at := bytes.LastIndex(content[max(0, len(content)-size-1<<16):], []byte("PK\x05\x06"))
-	if at < 0 {
+	tail := content[max(0, len(content)-size-1<<16):]
+	if !bytes.Contains(tail, []byte("PK\x05\x06")) { // many times faster than to look from the end
 		return false
 	}
-	tail := content[max(0, len(content)-size-1<<16):][at:]
+	tail = tail[bytes.LastIndex(tail, []byte("PK\x05\x06")):]
 	return len(tail) >= size && len(tail) == size+int(tail[20])+int(tail[21])<<8
 }
 
