@@ -15,6 +15,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"assay/scan"
 	"assay/verify/message"
@@ -59,20 +60,32 @@ type File struct {
 	Part   *message.Part    // that carries it; nil for a file that no part of the strict reading is
 	Head   []byte           // its beginning, at most Window octets; not to be kept
 	Open   func() io.Reader // reads it from the start, decoded; of use only until Inspect returns
+	// Content is all of it if that is in memory already, nil else; neither to be changed nor to be kept.
+	Content []byte
 }
 
 // Window is how many octets of a file are kept to tell its type.
 const Window = 64 << 10
 
 // A Scanner reports attachments. It is safe for concurrent use.
-type Scanner struct{ opt Options }
+type Scanner struct {
+	opt     Options
+	buffers *sync.Pool // of *buffers
+}
 
 // New returns a Scanner.
 func New(opt Options) *Scanner {
 	if opt.Objects <= 0 {
 		opt.Objects = 1000
 	}
-	return &Scanner{opt}
+	return &Scanner{opt, &sync.Pool{New: func() any { return &buffers{hash: sha256.New()} }}}
+}
+
+// With returns a Scanner that has another Inspector look into files after its own. It shares the memory of s.
+func (s *Scanner) With(more Inspector) *Scanner {
+	opt := s.opt
+	opt.Inspectors = append(slices.Clone(opt.Inspectors), more)
+	return &Scanner{opt, s.buffers}
 }
 
 // Scan implements scan.Scanner.
@@ -80,12 +93,14 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 	if m.Root == nil {
 		return scan.Report{}
 	}
-	r := &run{ctx: ctx, opt: &s.opt, m: m, hash: sha256.New(), head: make([]byte, 0, Window), buf: make([]byte, 32<<10)}
+	b := s.buffers.Get().(*buffers)
+	defer s.buffers.Put(b)
+	r := &run{ctx: ctx, opt: &s.opt, m: m, buffers: b}
 	r.visit(m.Root, false)
 	return r.report
 }
 
-// A run is the scan of one message. Its buffers serve one part after the other.
+// A run is the scan of one message.
 type run struct {
 	ctx    context.Context
 	opt    *Options
@@ -93,14 +108,39 @@ type run struct {
 	report scan.Report
 	count  int
 	full   bool // the limit was reported
-	hash   hash.Hash
-	head   []byte
-	whole  []byte // all of the file, if it is not larger than maxWhole
-	buf    []byte
+	*buffers
 }
 
-// maxWhole is the largest file that is kept while Inspectors look at it, so that it is decoded once.
-const maxWhole = 1 << 20
+// buffers serve one part after the other, and then other messages.
+type buffers struct {
+	hash  hash.Hash
+	whole []byte // of a file, what of it is not behind maxWhole
+	rest  []byte // where the rest is read to
+}
+
+// maxWhole is the largest file that is kept while Inspectors look at it, so that it is decoded once. Of what is larger as much
+// is read at a time as a chunk.
+const (
+	maxWhole = 1 << 20
+	chunk    = 32 << 10
+)
+
+// head is the beginning of the file that was read last.
+func (b *buffers) head() []byte { return b.whole[:min(len(b.whole), Window)] }
+
+// room returns where to read to: behind what there is of the file, or, if that is enough, anywhere.
+func (b *buffers) room() (to []byte, kept bool) {
+	if len(b.whole) < maxWhole {
+		if cap(b.whole)-len(b.whole) < chunk {
+			b.whole = slices.Grow(b.whole, max(chunk, min(len(b.whole), maxWhole-len(b.whole))))
+		}
+		return b.whole[len(b.whole):min(cap(b.whole), maxWhole)], true
+	}
+	if b.rest == nil {
+		b.rest = make([]byte, chunk)
+	}
+	return b.rest, false
+}
 
 // visit goes through the tree in message order. An attached message is a file itself, and what it carries are files of
 // this message too; only the outermost is read as a whole, for else nesting would multiply the work.
@@ -139,8 +179,9 @@ func isBody(mediaType string) bool {
 // readsAsText reports whether the beginning of a part is text. A program is no text, whatever its media type says; a few
 // control characters do not make a program.
 func (r *run) readsAsText(p *message.Part) bool {
-	n, _ := io.ReadFull(r.m.Content(p), r.buf[:4096])
-	head := r.buf[:n]
+	r.whole = slices.Grow(r.whole[:0], 4096)
+	n, _ := io.ReadFull(r.m.Content(p), r.whole[:4096])
+	head := r.whole[:n]
 	if sniffed := Sniff(head); sniffed != Unknown {
 		return strings.HasPrefix(classOf(sniffed), classText)
 	}
@@ -168,7 +209,7 @@ func (r *run) file(p *message.Part, names []name) {
 	if p.Header.Count("Content-Type") == 0 {
 		claimed = "" // text/plain is a default then, and no claim
 	}
-	o := identify(names, claimed, r.head)
+	o := identify(names, claimed, r.head())
 	o.Declared = p.MediaType
 	o.Section, o.Path, o.Size = p.Section, p.Section, size
 	o.Inline = isInline(p, o.Type)
@@ -184,20 +225,23 @@ func (r *run) file(p *message.Part, names []name) {
 	r.report.Add(inside)
 }
 
-// read hashes a part and keeps its beginning in r.head.
+// read hashes a part and keeps its beginning in r.whole.
 func (r *run) read(p *message.Part) (size int64, sum string, err error) {
 	r.hash.Reset()
-	r.head, r.whole = r.head[:0], r.whole[:0]
+	r.whole = r.whole[:0]
+	if encoded := min(p.End-p.BodyOffset, maxWhole); int64(cap(r.whole)) < encoded+chunk { // no encoding makes it longer
+		r.whole = make([]byte, 0, encoded+chunk)
+	}
 	content := r.m.Content(p)
 	for {
 		if err := r.ctx.Err(); err != nil {
 			return size, "", err
 		}
-		n, err := content.Read(r.buf)
-		r.hash.Write(r.buf[:n])
-		r.head = append(r.head, r.buf[:min(n, Window-len(r.head))]...)
-		if size += int64(n); size <= maxWhole {
-			r.whole = append(r.whole, r.buf[:n]...)
+		to, kept := r.room()
+		n, err := content.Read(to)
+		r.hash.Write(to[:n])
+		if size += int64(n); kept {
+			r.whole = r.whole[:len(r.whole)+n]
 		}
 		if err == io.EOF {
 			return size, hex.EncodeToString(r.hash.Sum(nil)), nil
@@ -265,9 +309,10 @@ func (r *run) inspect(p *message.Part, o *scan.Object, err error) scan.Report {
 		return found
 	}
 	for _, inspector := range r.opt.Inspectors {
-		f := File{Object: o, Part: p, Head: r.head, Open: func() io.Reader { return r.m.Content(p) }}
-		if o.Size <= maxWhole {
-			f.Open = func() io.Reader { return bytes.NewReader(r.whole) }
+		f := File{Object: o, Part: p, Head: r.head(), Open: func() io.Reader { return r.m.Content(p) }}
+		if whole := r.whole; o.Size == int64(len(whole)) {
+			f.Content = whole[:len(whole):len(whole)]
+			f.Open = func() io.Reader { return bytes.NewReader(whole) }
 		}
 		found.Add(r.guarded(inspector, f))
 	}
@@ -281,6 +326,7 @@ func (r *run) guarded(inspector Inspector, f File) (found scan.Report) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			*f.Object = before
+			r.whole = slices.Clone(r.whole) // nobody knows who still has it
 			f.Object.State, f.Object.Method = scan.Uninspectable, NotOpened
 			finding := scan.Finding{Kind: Fault, Section: before.Section, Detail: fmt.Sprintf("%.200v", cause), Count: 1}
 			found = scan.Report{Findings: []scan.Finding{finding}}

@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -66,6 +65,7 @@ type Options struct {
 // A Scanner implements scan.Scanner. It is safe for concurrent use.
 type Scanner struct {
 	opt    Options
+	attach *attach.Scanner
 	memory *semaphore.Weighted
 }
 
@@ -78,7 +78,7 @@ func New(opt Options) *Scanner {
 	if opt.Memory <= 0 {
 		opt.Memory = 256 << 20
 	}
-	return &Scanner{opt: opt, memory: semaphore.NewWeighted(opt.Memory)}
+	return &Scanner{opt: opt, attach: attach.New(opt.Attach), memory: semaphore.NewWeighted(opt.Memory)}
 }
 
 // Scan implements scan.Scanner.
@@ -107,9 +107,7 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 
 // files reports the files of the message.
 func (i *inspection) files(ctx context.Context) scan.Report {
-	opt := i.scanner.opt.Attach
-	opt.Inspectors = append(slices.Clone(opt.Inspectors), i)
-	found := attach.New(opt).Scan(ctx, i.m)
+	found := i.scanner.attach.With(i).Scan(ctx, i.m)
 	other := &reading.Scanner{Limits: i.scanner.opt.Readings, Inspectors: []attach.Inspector{i}}
 	if i.scanner.opt.Virus != nil {
 		other.Observe = func(r reading.Reading) { i.askAbout(ctx, r.Section, r.Name, r.Content) }

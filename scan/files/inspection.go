@@ -64,7 +64,7 @@ func (i *inspection) Inspect(ctx context.Context, f attach.File) scan.Report {
 		return scan.Report{Findings: describe(o, nil)}
 	}
 	defer i.scanner.memory.Release(weight)
-	content, err := io.ReadAll(io.LimitReader(f.Open(), i.left.Member+1))
+	content, err := i.contentOf(f)
 	switch {
 	case err != nil:
 		o.State, o.Method = scan.Uninspectable, "could not be read: "+err.Error()
@@ -82,6 +82,17 @@ func (i *inspection) Inspect(ctx context.Context, f attach.File) scan.Report {
 		o.State, o.Method = worst(o.State), cmp.Or(reason, o.Method)
 	}
 	return found
+}
+
+// contentOf returns the content of a file, and one octet too many of one that is too large.
+func (i *inspection) contentOf(f attach.File) ([]byte, error) {
+	if f.Content != nil {
+		return f.Content[:min(int64(len(f.Content)), i.left.Member+1)], nil
+	}
+	// One octet more than there is tells of the end; a buffer grows as long as there is less room than that.
+	content := bytes.NewBuffer(make([]byte, 0, min(f.Object.Size, i.left.Member)+bytes.MinRead+1))
+	_, err := content.ReadFrom(io.LimitReader(f.Open(), i.left.Member+1))
+	return content.Bytes(), err
 }
 
 // worst is the state of an object that cannot have been read in full.

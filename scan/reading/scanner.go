@@ -147,7 +147,8 @@ func guarded(ctx context.Context, inspector attach.Inspector, o *scan.Object, co
 		}
 	}()
 	head := bytes.Clone(content[:min(len(content), attach.Window)])
-	return inspector.Inspect(ctx, attach.File{Object: o, Head: head, Open: func() io.Reader { return bytes.NewReader(content) }})
+	open := func() io.Reader { return bytes.NewReader(content) }
+	return inspector.Inspect(ctx, attach.File{Object: o, Head: head, Open: open, Content: content})
 }
 
 // maxDetail bounds the names in the detail of a finding.
