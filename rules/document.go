@@ -19,6 +19,7 @@ type document struct {
 	lines    []string
 	problems *Problems
 	refused  map[*yaml.Node]bool // values that are not decoded
+	setting  *Setting            // that the file stands for; nil for what people have written
 }
 
 // newDocument prepares a file for decoding. A byte order mark is not part of the first line.

@@ -145,6 +145,10 @@ func (l *loader) readRules(s Source, name string) {
 		return
 	}
 	d = newDocument(s.Name, name, text, &l.problems)
+	if s.Setting != nil {
+		setting := s.Setting(name)
+		d.setting = &setting
+	}
 	top := d.mapping(text)
 	if top == nil {
 		return

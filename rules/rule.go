@@ -71,11 +71,20 @@ func (l *loader) loadRule(f *ruleFile, it item) {
 		return
 	}
 	if other := l.byID[r.info.ID]; other != nil {
-		id.report("rule id %q is already used in %s: ids are unique over all files; to change that rule write an override", r.info.ID, other.info.Origin)
+		twice(other, id)
 		return
 	}
 	l.byID[r.info.ID] = r
 	l.rules = append(l.rules, r)
+}
+
+// twice reports a second rule of an id.
+func twice(r *rule, id item) {
+	if s := id.d.setting; s != nil {
+		r.at.report("rule id %q is that of the rule by which the configuration is put into force (%s): give this rule another id", r.info.ID, s.Text)
+		return
+	}
+	id.report("rule id %q is already used in %s: ids are unique over all files; to change that rule write an override", r.info.ID, r.info.Origin)
 }
 
 // describe takes over what a rule says about itself.
@@ -160,12 +169,16 @@ func (l *loader) loadOverrides() {
 // loadOverride changes one rule.
 func (l *loader) loadOverride(it, id item) {
 	r := l.byID[id.text()]
+	if s := id.d.setting; r == nil && s != nil {
+		id.report("there is no rule %q, which the configuration changes (%s): are the rules that come with Assay complete in rules.dirs?", id.text(), s.Text)
+		return
+	}
 	if r == nil {
 		id.report("there is no rule %q to override%s; it may have been renamed or removed", clip(id.text()), didYouMean(id.text(), l.ids()))
 		return
 	}
 	if r.override.has() {
-		id.report("rule %q is already overridden in %s: join the two overrides", r.info.ID, r.override.position())
+		overriddenTwice(r, id)
 		return
 	}
 	r.override = id
@@ -190,6 +203,20 @@ func (l *loader) loadOverride(it, id item) {
 	if changes == 0 && l.problems.Err() == nil {
 		id.report("the override changes nothing: give it a mode, a severity, exceptions or other actions (then)")
 	}
+}
+
+// overriddenTwice reports a second override of a rule. Where one of the two is that of a setting, the people who have written the
+// other one are told.
+func overriddenTwice(r *rule, id item) {
+	theirs, setting := r.override, id.d.setting
+	if setting == nil {
+		theirs, setting = id, r.override.d.setting
+	}
+	if setting == nil {
+		id.report("rule %q is already overridden in %s: join the two overrides", r.info.ID, r.override.position())
+		return
+	}
+	theirs.report("rule %q is changed by the configuration already: %s; remove this override, or %s", r.info.ID, setting.Text, setting.Undo)
 }
 
 // ids returns the ids of all rules and their former ids.

@@ -10,6 +10,15 @@ import (
 type Source struct {
 	Name  string // of the directory as people know it, "" for the rules that come with Assay
 	Files fs.FS
+	// Setting returns what of the configuration a file stands for. It is nil for files that people have written, which are told
+	// when they are in the way of a setting.
+	Setting func(file string) Setting
+}
+
+// A Setting is a key of the configuration that the program puts into force by rules.
+type Setting struct {
+	Text string // what is set, and where if that is known: "scan.unscanned.archive is quarantine (assay.yaml:5)"
+	Undo string // how to leave it to rules: "set scan.unscanned.archive to rules"
 }
 
 // Options say what rules may refer to and what they may cost. The zero value is useful.

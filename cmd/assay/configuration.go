@@ -43,7 +43,7 @@ func (a *app) configCheck() *cobra.Command {
 		a.warn(system)
 		var problems rules.Problems
 		if !*noRules {
-			l := &loadedRules{config: loaded.Config, sources: ruleSources(loaded.Config, false)}
+			l := &loadedRules{config: loaded.Config, sources: ruleSources(loaded.Config, false, loaded.Origin)}
 			l.load(a.now())
 			if err := a.printProblems(l); err != nil {
 				return err

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"assay/cmd/internal/config"
+	"assay/milter/ruleset"
+	"assay/rules"
 )
 
 // A subject is one class of scan.unscanned as rules see it.
@@ -43,23 +45,57 @@ func subjects() map[string]subject {
 	return all
 }
 
-// decisions returns the rule files that scan.unscanned and scan.virus.on_error stand for. A decision takes the place of the
-// shipped rules about its class, where these are in use.
-func decisions(c *config.Config) map[string]string {
+// A decision is the rule file that a key of the configuration stands for.
+type decision struct {
+	key, value string
+	undo       string // the value that leaves it to rules
+	text       string
+}
+
+// decisions returns the rule files that scan.unscanned and scan.virus.on_error stand for, by their names. A decision takes the
+// place of the shipped rules about its class, where these are in use.
+func decisions(c *config.Config) map[string]decision {
 	hasShipped := slices.Contains(c.Rules.Dirs, config.Shipped) || slices.Contains(c.Rules.Dirs, config.VendorRules)
-	files := map[string]string{}
+	files := map[string]decision{}
 	known := subjects()
 	for _, class := range c.Scan.Unscanned.Classes() {
 		if class.Handling == config.Undecided || class.Handling == config.HandleRules {
 			continue
 		}
-		files["unscanned-"+class.Name+".yaml"] = known[class.Name].file(class, hasShipped)
+		files["unscanned-"+class.Name+".yaml"] = decision{
+			key: "scan.unscanned." + class.Name, value: string(class.Handling), undo: string(config.HandleRules), text: known[class.Name].file(class, hasShipped),
+		}
 	}
 	if c.Scan.Virus.OnError == config.OnVirusDeliver && hasShipped {
-		files["virus-on-error.yaml"] = "format: 1\noverride:\n  - id: virus-scanner-unavailable\n    reason: scan.virus.on_error is deliver\n" +
-			"    then: {note: \"No virus scanner was available when this mail arrived, its attachments were not scanned.\"}\n"
+		files["virus-on-error.yaml"] = decision{
+			key: "scan.virus.on_error", value: string(config.OnVirusDeliver), undo: string(config.OnVirusDefer),
+			text: "format: 1\noverride:\n  - id: virus-scanner-unavailable\n    reason: scan.virus.on_error is deliver\n" +
+				"    then: {note: \"No virus scanner was available when this mail arrived, its attachments were not scanned.\"}\n",
+		}
 	}
 	return files
+}
+
+// decisionSource returns the rule files of decisions. origin says where a key of the configuration is set; nil if nobody knows.
+func decisionSource(all map[string]decision, origin func(key string) string) rules.Source {
+	texts := map[string]string{}
+	for name, d := range all {
+		texts[name] = d.text
+	}
+	setting := func(file string) rules.Setting {
+		d := all[file]
+		return settingOf(d.key, d.value, d.undo, origin)
+	}
+	return rules.Source{Name: "scan", Files: ruleset.InMemory(texts), Setting: setting}
+}
+
+// settingOf describes a key of the configuration that rules put into force.
+func settingOf(key, value, undo string, origin func(key string) string) rules.Setting {
+	s := rules.Setting{Text: key + " is " + value, Undo: "set " + key + " to " + undo}
+	if origin != nil {
+		s.Text += " (" + origin(key) + ")"
+	}
+	return s
 }
 
 // file returns the rule file of a decision.

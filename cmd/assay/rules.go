@@ -60,7 +60,7 @@ func (a *app) loadRules(f *ruleFlags, dirs []string) (*loadedRules, error) {
 	}
 	l := &loadedRules{config: loaded.Config}
 	if len(dirs) == 0 {
-		l.sources = ruleSources(l.config, false)
+		l.sources = ruleSources(l.config, false, loaded.Origin)
 		if f.alone {
 			l.sources = slices.DeleteFunc(l.sources, func(s rules.Source) bool { return s.Name == "" })
 		}

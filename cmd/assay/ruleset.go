@@ -20,8 +20,8 @@ func shippedSource() rules.Source { return rules.Source{Files: shipped.Files} }
 
 // ruleSources returns the directories of rules of a configuration. The local directory may be missing, and so may the copy
 // of the shipped rules, which are in the program. A manager, which watches that the local directory does not vanish, gets it all
-// the same.
-func ruleSources(c *config.Config, watched bool) []rules.Source {
+// the same. origin says where a key of the configuration is set; nil if nobody knows.
+func ruleSources(c *config.Config, watched bool, origin func(key string) string) []rules.Source {
 	var sources []rules.Source
 	for _, dir := range c.Rules.Dirs {
 		_, err := os.Stat(dir)
@@ -36,10 +36,12 @@ func ruleSources(c *config.Config, watched bool) []rules.Source {
 		}
 	}
 	if c.Verify.DMARC.Enforce {
-		sources = append(sources, rules.Source{Name: "verify.dmarc.enforce", Files: within(enforceDMARC, "enforce")})
+		const key = "verify.dmarc.enforce"
+		setting := func(string) rules.Setting { return settingOf(key, "true", "false", origin) }
+		sources = append(sources, rules.Source{Name: key, Files: within(enforceDMARC, "enforce"), Setting: setting})
 	}
 	if files := decisions(c); len(files) > 0 {
-		sources = append(sources, rules.Source{Name: "scan", Files: ruleset.InMemory(files)})
+		sources = append(sources, decisionSource(files, origin))
 	}
 	return sources
 }
@@ -80,7 +82,7 @@ func within(files fs.FS, dir string) fs.FS {
 
 // rulesetConfig returns what the rule set in force is made of.
 func rulesetConfig(c *config.Config, now time.Time) ruleset.Config {
-	rc := ruleset.Config{Sources: ruleSources(c, true), Rules: ruleOptions(c, now)}
+	rc := ruleset.Config{Sources: ruleSources(c, true, nil), Rules: ruleOptions(c, now)}
 	if c.Rules.RunTests {
 		rc.Test = func(ctx context.Context, set *rules.Set, sources []rules.Source) rules.Problems {
 			return ruletest.Run(ctx, set, sources, testOptions(c, now)).Err()

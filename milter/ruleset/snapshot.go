@@ -41,6 +41,7 @@ type dir struct {
 	name    string // of the source
 	files   []file // by name
 	missing bool   // it is optional and does not exist
+	setting func(file string) rules.Setting
 }
 
 // A file is one file, its name relative to its source, or absolute for a list.
@@ -138,7 +139,7 @@ type scan struct {
 func scanAll(sources []rules.Source, l Limits) *scan {
 	s := &scan{limits: l, snapshot: &Snapshot{}}
 	for _, source := range sources {
-		d := dir{name: source.Name}
+		d := dir{name: source.Name, setting: source.Setting}
 		if _, optional := source.Files.(optionalFS); optional {
 			_, err := fs.Stat(source.Files, ".")
 			d.missing = errors.Is(err, fs.ErrNotExist)
@@ -293,7 +294,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (s *Snapshot) Sources() []rules.Source {
 	sources := make([]rules.Source, len(s.dirs))
 	for i, d := range s.dirs {
-		sources[i] = rules.Source{Name: d.name, Files: newMemFS(d.files)}
+		sources[i] = rules.Source{Name: d.name, Files: newMemFS(d.files), Setting: d.setting}
 	}
 	return sources
 }
