@@ -427,12 +427,15 @@ func (a *archive) descriptorAt(data, at int64) (descriptor, bool) {
 
 // parseDescriptor reads a descriptor from behind its signature on, if the length in it fits.
 func (a *archive) parseDescriptor(data, at int64) (descriptor, bool) {
+	if at < 0 || at > int64(len(a.b))-12 { // where it is told to be, which may be anywhere
+		return descriptor{}, false
+	}
 	signed := at >= 4 && string(a.b[at-4:at]) == sigDescr
 	end := at
 	if signed {
 		end -= 4
 	}
-	if end < data || at+12 > int64(len(a.b)) {
+	if end < data {
 		return descriptor{}, false
 	}
 	p := a.b[at:]

@@ -68,7 +68,7 @@ func (a *archive) plan(entries []*entry) []*Member {
 	for i, e := range entries {
 		next := int64(len(a.b))
 		if i+1 < len(entries) {
-			next = max(entries[i+1].at, e.data)
+			next = max(min(entries[i+1].at, next), e.data) // a directory may name places behind the end
 		}
 		a.lists(e)
 		members = append(members, a.members(e, next)...)

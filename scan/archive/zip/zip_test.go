@@ -472,3 +472,20 @@ func TestTornInCompoundFile(t *testing.T) {
 		t.Errorf("named a ZIP file, it has only %q", contents(members))
 	}
 }
+
+// A directory that names places behind the end of the file is read like any other. Where a descriptor would be is one of them.
+func TestBeyondTheEnd(t *testing.T) {
+	for _, packed := range []uint32{100, 2000, 1 << 31} {
+		first, second := member("a.txt", marker, methodStored), member("b.txt", "other", methodStored)
+		first.local.flags, first.local.crc, first.local.packed, first.local.size = 1<<3, 0, 0, 0
+		first.entries[0].flags, first.entries[0].packed, first.entries[0].size = 1<<3, packed, packed
+		second.local, second.data, second.entries[0].offset = nil, "", 0x80008
+		f := file("a.zip", built{pieces: []piece{first, second}}.octets())
+		if _, verdict := read(t, f); verdict.State == scan.Inspected && len(verdict.Signs) == 0 {
+			t.Errorf("%d octets: %+v", packed, verdict)
+		}
+		if !within(f, marker, 4) {
+			t.Errorf("%d octets: the marker is not found", packed)
+		}
+	}
+}
