@@ -413,8 +413,9 @@ func TestCorruptFile(t *testing.T) {
 // TestCorruptWhileOpen: damage that comes while the daemon runs is found by what meets it, and rows are not lost with it.
 func TestCorruptWhileOpen(t *testing.T) {
 	told := &observed{}
-	s, _ := open(t, Options{Observe: told.observe})
+	s, c := open(t, Options{Observe: told.observe})
 	for round := range 3 {
+		c.set(noon.Add(time.Duration(round) * time.Second))
 		for n := range 300 {
 			s.Add(noon, row("example.com", n))
 		}

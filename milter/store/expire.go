@@ -25,7 +25,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (r Removed, err error
 	}
 	rows, log := now.Add(-s.opt.Retention-dayLength).Unix(), now.Add(-s.opt.Log-dayLength).Unix()
 	err = errors.Join(
-		s.batches(ctx, func(tx *sql.Tx) (int64, error) { return r.days(ctx, tx, rows) }),
+		s.batches(ctx, func(tx *sql.Tx) (int64, error) { return r.days(ctx, tx, rows, expireRows) }),
 		s.batches(ctx, func(tx *sql.Tx) (int64, error) { return r.giveUp(ctx, tx, rows, now) }),
 		s.batches(ctx, func(tx *sql.Tx) (int64, error) { return r.forget(ctx, tx, log) }),
 	)
@@ -70,7 +70,7 @@ func change(ctx context.Context, tx *sql.Tx, statement string, args ...any) (int
 
 // days removes some rows of days that began at a time or before, and days that have none left. It returns how many days it has
 // looked at.
-func (r *Removed) days(ctx context.Context, tx *sql.Tx, begin int64) (int64, error) {
+func (r *Removed) days(ctx context.Context, tx *sql.Tx, begin int64, most int) (int64, error) {
 	const old = "(SELECT id FROM days WHERE day <= ?1 ORDER BY day, domain LIMIT ?2)"
 	// A report of which rows are missing must not be sent.
 	n, err := change(ctx, tx, "UPDATE days SET done = 1 WHERE id IN "+old, begin, expireDays)
@@ -78,7 +78,7 @@ func (r *Removed) days(ctx context.Context, tx *sql.Tx, begin int64) (int64, err
 		return 0, err
 	}
 	removed, err := change(ctx, tx, "DELETE FROM rows WHERE id IN (SELECT r.id FROM "+old+
-		" d CROSS JOIN rows r ON r.day = d.id LIMIT ?3)", begin, expireDays, expireRows)
+		" d CROSS JOIN rows r ON r.day = d.id LIMIT ?3)", begin, expireDays, most)
 	if err != nil {
 		return 0, err
 	}

@@ -629,6 +629,30 @@ func TestExpire(t *testing.T) {
 	}
 }
 
+// TestHalfExpired: a report of which rows are missing is not sent.
+func TestHalfExpired(t *testing.T) {
+	s, _ := open(t, Options{})
+	for n := range 10 {
+		s.Add(noon, row("example.com", n))
+	}
+	flush(t, s)
+	var r Removed
+	err := s.write(t.Context(), func(tx *sql.Tx) error {
+		_, err := r.days(t.Context(), tx, noon.Unix(), 7)
+		return err
+	})
+	if err != nil || r.Rows != 7 || len(records(t, s, "example.com", noon)) != 3 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if all := due(t, s, tomorrow); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	if r, err := s.Expire(t.Context(), tomorrow.Add(10*dayLength)); err != nil || r.Rows != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	consistent(t, s)
+}
+
 // TestClockIsSetBack over the end of the retention: a report that was sent is not sent again.
 func TestClockIsSetBack(t *testing.T) {
 	s, c := filled(t)
