@@ -40,7 +40,9 @@ func (a *app) setup() *cobra.Command {
 			"daemon, sends a mail to itself and says what became of it; --undo puts back what was there; --check only answers.\n\n" +
 			"In main.cf smtpd_milters and non_smtpd_milters are changed, with postconf. sendmail.mc gets a marked block, sendmail.cf is built of\n" +
 			"it (make -C /etc/mail, sendmailconfig or m4) and checked, and Sendmail is restarted. A copy is kept in " + setupState + ". The\n" +
-			"MTA is not pointed at a daemon that does not answer, and if it does not reach it, what was there is put back.\n\n" +
+			"MTA is not pointed at a daemon that does not answer, and if it does not reach it, what was there is put back; so it is when setup\n" +
+			"is interrupted. A setup that was killed is finished by the next --apply, or undone by --undo.\n\n" +
+			"--mta-config connects one of several instances of Postfix; --undo without it undoes them all.\n\n" +
 			"Exit codes: 0 there was nothing to do, or it is done; 1 it failed, or nothing was proven; 2 wrong usage; 3 something has to be\n" +
 			"changed (--check). Running --apply again changes nothing; --json says so in \"changed\".",
 		Args: args(0, 0),

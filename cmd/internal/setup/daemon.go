@@ -83,8 +83,8 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.start == nil {
 		return nil
 	}
-	if d.endpoint.unit { // systemd does not open a socket for a service that runs already
-		if out, err := d.sys.Run(ctx, "systemctl", "stop", "assay.service"); err != nil {
+	if d.endpoint.unit { // systemd opens no socket for a service that runs already, and does not miss the file of one that is open
+		if out, err := d.sys.Run(ctx, "systemctl", append([]string{"stop"}, d.start[2:]...)...); err != nil {
 			return fmt.Errorf("systemctl stop: %w: %s", err, out)
 		}
 	}
@@ -121,6 +121,10 @@ func (s state) disable(ctx context.Context, sys System, j *journal) error {
 	}
 	if out, err := sys.Run(ctx, "systemctl", "disable", "--now", "assay.socket"); err != nil {
 		return fmt.Errorf("systemctl disable: %w: %s", err, out)
+	}
+	// The service has stopped with its socket. It was there before, and goes on without it.
+	if out, err := sys.Run(ctx, "systemctl", "start", "assay.service"); err != nil {
+		return fmt.Errorf("systemctl start: %w: %s", err, out)
 	}
 	return nil
 }

@@ -342,6 +342,11 @@ func atLeast(value string, need time.Duration) error {
 // planMilters says how the lists of milters have to change.
 func (p *postfix) planMilters() {
 	o := p.own()
+	if strings.HasPrefix(p.value["mail_version"], "2.") && strings.HasPrefix(o.entry, "{") {
+		p.report.Problems = append(p.report.Problems, "Postfix "+p.value["mail_version"]+" knows no settings of a single milter, such as "+o.entry+
+			": set them in main.cf first, milter_default_action=tempfail before all")
+		return
+	}
 	p.noteBypasses(o)
 	why := "mail from the network passes through Assay"
 	if others := splitMilters(p.value["smtpd_milters"]); len(others) > 0 && !o.in(p.value["smtpd_milters"]) {

@@ -46,8 +46,8 @@ type prober struct {
 // sent then.
 func (p prober) run(ctx context.Context) Probe {
 	last := Probe{}
-	for range 2 {
-		last = p.once(ctx)
+	for _, patience := range []time.Duration{seenTime / 5, seenTime} {
+		last = p.once(ctx, patience)
 		if last.State != ProbeUnreachable || ctx.Err() != nil {
 			break
 		}
@@ -59,7 +59,7 @@ func (p prober) run(ctx context.Context) Probe {
 }
 
 // once sends one mail and looks what became of it.
-func (p prober) once(ctx context.Context) Probe {
+func (p prober) once(ctx context.Context, patience time.Duration) Probe {
 	result := Probe{To: p.to}
 	if p.server == "" {
 		result.State, result.Reason = ProbeUnknown, "the MTA has no service that takes mail by TCP and asks Assay"
@@ -70,7 +70,7 @@ func (p prober) once(ctx context.Context) Probe {
 	if result.QueueID == "" {
 		return result
 	}
-	p.awaitDecision(ctx, &result)
+	p.awaitDecision(ctx, &result, patience)
 	if result.State == ProbeProven {
 		p.awaitMailbox(ctx, &result, token)
 	}
@@ -206,9 +206,9 @@ func probeMail(to, token string) string {
 		"\"assay setup\" on this machine has sent this mail to see whether mail passes", "through Assay. There is nothing to do; it can be deleted.", "."}, "\r\n")
 }
 
-// awaitDecision waits until the daemon knows the message.
-func (p prober) awaitDecision(ctx context.Context, r *Probe) {
-	ctx, cancel := context.WithTimeout(ctx, seenTime)
+// awaitDecision waits until the daemon knows the message. It has decided before the MTA answers.
+func (p prober) awaitDecision(ctx context.Context, r *Probe, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		decision, found, err := p.sys.Seen(ctx, r.QueueID)

@@ -192,7 +192,7 @@ func (m *sendmail) reload(ctx context.Context) error {
 		return fmt.Errorf("%s names no process", path)
 	}
 	if !strings.HasPrefix(command, "/") { // it would end and not start again
-		return fmt.Errorf("Sendmail was started without its full path (%q) and cannot start anew on SIGHUP: restart it with that path and run this again", command)
+		return fmt.Errorf("the daemon was started without its full path (%q) and cannot start anew on SIGHUP: restart it with that path and run this again", command)
 	}
 	if err := m.sys.Hangup(pid); err != nil {
 		if m.served != "" {
@@ -257,7 +257,7 @@ func (m *sendmail) awaitRestart(ctx context.Context, path string, before fs.File
 			return m.awaitServer(ctx)
 		}
 		if !wait(limit) {
-			return errors.New("Sendmail has not started anew within " + startTime.String() + "; its log says why")
+			return errors.New("the daemon has not started anew within " + startTime.String() + "; its log says why")
 		}
 	}
 }
@@ -273,7 +273,7 @@ func (m *sendmail) awaitServer(ctx context.Context) error {
 			return conn.Close()
 		}
 		if !wait(limit) {
-			return fmt.Errorf("Sendmail takes no mail at %s: %w", server, err)
+			return fmt.Errorf("the daemon takes no mail at %s: %w", server, err)
 		}
 	}
 	return nil

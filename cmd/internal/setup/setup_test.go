@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -554,4 +555,90 @@ func FuzzCF(f *testing.F) {
 			t.Errorf("%q: %q", text, rest)
 		}
 	})
+}
+
+// Somebody who interrupts setup while it waits for the proof has what was there.
+func TestInterrupted(t *testing.T) {
+	m := newMachine(t)
+	before := m.read(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	sys, opt := m.system(), m.options(t)
+	opt.NoProbe = false
+	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
+		if name == "postfix" {
+			cancel()
+		}
+		return m.run(ctx, name, args...)
+	}
+	r, err := Apply(ctx, sys, opt)
+	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "interrupted; what was there was put back") || !r.Restored || m.read(t) != before {
+		t.Errorf("%v, %+v, main.cf is\n%s", err, r, m.read(t))
+	}
+	if r, err := Undo(t.Context(), sys, opt); err != nil || r.Changed {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// Postfix 2 does not know what Assay's entry needs, and nothing is written that it would not understand.
+func TestOldPostfix(t *testing.T) {
+	m := newMachine(t)
+	m.main["mail_version"] = "2.11.3"
+	if r, err := Apply(t.Context(), m.system(), m.options(t)); !errors.Is(err, ErrFailed) || len(r.Problems) != 1 {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// A Sendmail under systemd is restarted; one that setup has brought down is started again as it was.
+func TestSendmailRestarts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	now := cf{daemons: []string{"Name=MTA, Addr=127.0.0.1, Port=" + port}, pidFile: filepath.Join(t.TempDir(), "pid")}
+	for _, c := range []struct {
+		name, mc, pid, served string
+		systemd               bool
+		want, note            string
+		fails                 bool
+	}{
+		{"a unit", usualMC, "", "", true, "systemctl restart sendmail.service", "", false},
+		{"no pid file", "/x/sendmail.mc", "", "", false, "", "does not run", false},
+		{"a process", "/x/sendmail.mc", "7\n/usr/sbin/sendmail -bd\n", "", false, "hangup 7", "", false},
+		{"without its path", "/x/sendmail.mc", "7\nsendmail -bd\n", "", false, "", "", true},
+		{"a process that has ended", "/x/sendmail.mc", "8\n/usr/sbin/sendmail -bd\n", "", false, "", "does not run", false},
+		{"one that was brought down", "/x/sendmail.mc", "8\n/usr/sbin/sendmail -bd\n", "/usr/sbin/sendmail -bd", false, "sh -c /usr/sbin/sendmail -bd", "", false},
+		{"one that took its pid file along", "/x/sendmail.mc", "", "/usr/sbin/sendmail -bd", false, "sh -c /usr/sbin/sendmail -bd", "", false},
+	} {
+		_ = os.Remove(now.pidFile)
+		if c.pid != "" {
+			if err := os.WriteFile(now.pidFile, []byte(c.pid), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var ran []string
+		sys := System{
+			Run: func(_ context.Context, name string, args ...string) (string, error) {
+				ran = append(ran, name+" "+strings.Join(args, " "))
+				return "", nil
+			},
+			Exists: func(path string) bool {
+				_, err := os.Stat(path)
+				return err == nil && path == now.pidFile || path == systemdRun && c.systemd
+			},
+			Hangup: func(pid int) error {
+				if pid != 7 {
+					return errors.New("it is not Sendmail")
+				}
+				ran = append(ran, "hangup 7")
+				return os.Chtimes(now.pidFile, time.Unix(1, 0), time.Unix(1, 0))
+			},
+		}
+		m := &sendmail{sys: sys, report: newReport(), mc: c.mc, now: now, served: c.served}
+		err := m.reload(t.Context())
+		if (err != nil) != c.fails || c.want != "" && !slices.Contains(ran, c.want) || !strings.Contains(strings.Join(m.report.Notes, " "), c.note) {
+			t.Errorf("%s: %v, ran %q, notes %q", c.name, err, ran, m.report.Notes)
+		}
+	}
 }

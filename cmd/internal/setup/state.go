@@ -119,8 +119,11 @@ func load(root *os.Root, owner int) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, j); err != nil || j.Version != 2 {
-		return nil, fmt.Errorf("%s cannot be read: %w", stateFile, errors.Join(err, errNotOurs))
+	if err := json.Unmarshal(text, j); err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w: %w", stateFile, err, errNotOurs)
+	}
+	if j.Version != 2 {
+		return nil, fmt.Errorf("%s is of version %d, and this program knows version 2: undo what was changed with the program that wrote it", stateFile, j.Version)
 	}
 	if slices.ContainsFunc(j.Setups, func(s state) bool { return len(s.Files) == 0 }) {
 		return nil, fmt.Errorf("%s names no file: %w", stateFile, errNotOurs)

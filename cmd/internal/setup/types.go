@@ -2,9 +2,9 @@
 // keeps what was there, and proves with a mail of its own that mail passes through.
 //
 // It touches only smtpd_milters and non_smtpd_milters of Postfix, or a marked block of sendmail.mc and the lines of sendmail.cf that
-// are built of it. The MTA is not pointed at a
-// milter that does not answer, and what was changed is put back when the MTA cannot reach it. What was there is kept in a
-// directory that only root can write to; a directory or a file of somebody else there is not believed.
+// are built of it. The MTA is not pointed at a milter that does not answer, and what was changed is put back when the MTA cannot
+// reach it. What was there is kept in a directory that only root can write to, and noted in a journal before anything is changed; a
+// directory or a file of somebody else there is not believed.
 package setup
 
 import (
