@@ -382,6 +382,16 @@ func TestMemoryBound(t *testing.T) {
 	if st := balanced(t, s); n < 200 || n > 300 || st.Dropped[CauseMemory] != 1 {
 		t.Errorf("after %d rows: %+v", n, st)
 	}
+	taken := s.takeBatch() // to be written, which fails
+	for n := range 100 {
+		r := row("other.example", n)
+		r.MailFrom.Human = strings.Repeat("x", 60_000)
+		s.Add(noon, r)
+	}
+	s.wrote(0, taken)
+	if st := balanced(t, s); st.Dropped[CauseMemory] != 101 {
+		t.Errorf("%+v", st)
+	}
 }
 
 func TestInvalidRows(t *testing.T) {
@@ -523,6 +533,9 @@ func TestNewerSchema(t *testing.T) {
 	}
 	if all := told.all(); len(all) != 1 || !strings.Contains(all[0], "version 2") {
 		t.Errorf("%q", all)
+	}
+	if err := late.Close(); err == nil || balanced(t, late).Dropped[CauseClosed] != 1 {
+		t.Errorf("%v, %+v", err, late.Stats())
 	}
 }
 
