@@ -110,7 +110,7 @@ func (i *inspection) files(ctx context.Context) scan.Report {
 	found := i.scanner.attach.With(i).Scan(ctx, i.m)
 	other := &reading.Scanner{Limits: i.scanner.opt.Readings, Inspectors: []attach.Inspector{i}}
 	if i.scanner.opt.Virus != nil {
-		other.Observe = func(r reading.Reading) { i.askAbout(ctx, r.Section, r.Name, r.Content) }
+		other.Observe = func(r reading.Reading, hash string) { i.askOnce(ctx, r.Section, r.Name, r.Content, hash) }
 	}
 	found.Add(other.Scan(ctx, i.m))
 	return found

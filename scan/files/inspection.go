@@ -105,7 +105,7 @@ func worst(s scan.State) scan.State {
 
 // open has a file opened, and asks about everything that comes to light.
 func (i *inspection) open(ctx context.Context, o *scan.Object, content []byte) scan.Report {
-	i.askAbout(ctx, o.Section, o.Name, content)
+	i.askOnce(ctx, o.Section, o.Name, content, o.SHA256)
 	job := inspect.Job{Object: *o, Content: content, Passwords: i.candidates(), Limits: i.left}
 	var sink inspect.Sink
 	if i.scanner.opt.Virus != nil {
@@ -240,11 +240,19 @@ func (i *inspection) askObject(ctx context.Context, o *scan.Object, open func() 
 
 // askAbout asks about a content in memory, once.
 func (i *inspection) askAbout(ctx context.Context, section, name string, content []byte) {
+	i.askOnce(ctx, section, name, content, "")
+}
+
+// askOnce is askAbout for a content whose hash is known, unless it is "". That has to come from this process: what a worker says
+// of what it has found is not believed, for the answer about one content stands for all that have its hash.
+func (i *inspection) askOnce(ctx context.Context, section, name string, content []byte, hash string) {
 	if i.scanner.opt.Virus == nil || len(content) == 0 {
 		return
 	}
-	sum := sha256.Sum256(content)
-	hash := hex.EncodeToString(sum[:])
+	if hash == "" {
+		sum := sha256.Sum256(content)
+		hash = hex.EncodeToString(sum[:])
+	}
 	if _, known := i.asked[hash]; known {
 		return
 	}

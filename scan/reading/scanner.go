@@ -32,8 +32,9 @@ type Scanner struct {
 	Limits Limits
 	// Inspectors look into the files, each in its turn, as they look into attachments.
 	Inspectors []attach.Inspector
-	// Observe gets every reading that is not known already, files and texts alike; nil for nobody.
-	Observe func(Reading)
+	// Observe gets every reading that is not known already, files and texts alike, and the SHA-256 of its content in hex; nil for
+	// nobody.
+	Observe func(r Reading, sha256 string)
 }
 
 // Scan implements scan.Scanner.
@@ -54,17 +55,17 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 		if r.Known {
 			continue
 		}
+		o := object(r)
 		if s.Observe != nil {
-			s.Observe(r)
+			s.Observe(r, o.SHA256)
 		}
-		s.report(ctx, &report, r)
+		s.report(ctx, &report, r, o)
 	}
 	return report
 }
 
 // report reports one reading.
-func (s *Scanner) report(ctx context.Context, report *scan.Report, r Reading) {
-	o := object(r)
+func (s *Scanner) report(ctx context.Context, report *scan.Report, r Reading, o scan.Object) {
 	kind, isFile := kindOf(r, o)
 	if !isFile { // text; an Inspector has nothing to say about it
 		return
