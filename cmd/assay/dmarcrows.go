@@ -35,6 +35,16 @@ func sameRows(a, b *config.Config) bool {
 	return true
 }
 
+// collect gives a generation its store of rows.
+func (d *daemon) collect(g, last *generation) (err error) {
+	if last != nil && sameRows(last.config, g.config) {
+		g.rows = last.rows
+		return nil
+	}
+	g.rows, err = d.newRows(g.config)
+	return err
+}
+
 // newRows returns the store of rows of a configuration, nil if no reports are sent. Mail does not depend on it: what it cannot
 // take is missing in reports, and the log says so.
 func (d *daemon) newRows(c *config.Config) (*store.Store, error) {

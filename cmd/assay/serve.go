@@ -184,9 +184,7 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	}
 	opt.Sealer, opt.Rules = sealer, inForce{d.rules}
 	d.keep(g, last, &opt)
-	if last != nil && sameRows(last.config, c) {
-		g.rows = last.rows
-	} else if g.rows, err = d.newRows(c); err != nil {
+	if err := d.collect(g, last); err != nil {
 		return nil, err
 	}
 	g.names = d.newNames(c, last)
