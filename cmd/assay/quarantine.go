@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -191,6 +192,7 @@ func (d *desk) list(ctx context.Context, f listFlags) error {
 		}
 		all = append(all, stored...)
 	}
+	slices.SortStableFunc(all, func(a, b *quarantine.Entry) int { return b.Received.Compare(a.Received) })
 	if d.queue == nil && d.store == nil {
 		fmt.Fprintf(d.app.err, "assay: %v\n", d.errNothing())
 	}
@@ -361,20 +363,22 @@ func copyHeader(w io.Writer, r io.Reader) error {
 
 // showHeld prints a message in the queue of the MTA.
 func (d *desk) showHeld(ctx context.Context, id string, f showFlags) error {
-	switch {
-	case f.raw:
-		return d.queue.Message(ctx, id, d.app.out)
-	case f.headers:
-		return d.queue.Header(ctx, id, d.app.out)
-	}
 	e, err := d.held(ctx, id)
-	if err != nil {
+	switch {
+	case err != nil:
+		return err
+	case f.json:
+		return encode(d.app.out, e)
+	case !f.raw && !f.headers:
+		return showText(d.app.out, e)
+	}
+	if err := d.note(quarantine.Audit{Action: quarantine.ActionShow, ID: id, Who: d.app.person()}); err != nil {
 		return err
 	}
-	if f.json {
-		return encode(d.app.out, e)
+	if f.headers {
+		return d.queue.Header(ctx, id, d.app.out)
 	}
-	return showText(d.app.out, e)
+	return d.queue.Message(ctx, id, d.app.out)
 }
 
 // held returns a message in the queue of the MTA that Assay has held. No other one is touched.

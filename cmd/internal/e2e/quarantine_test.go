@@ -307,6 +307,10 @@ func TestQuarantineHold(t *testing.T) {
 	if out := k.run(t, 0, "show", "--headers", ids["[bad]"]); !strings.Contains(out, "X-Assay-Result: ") || strings.Contains(out, "<script") {
 		t.Errorf("header: %s", out)
 	}
+	k.run(t, 1, "show", "--raw", "ABCDEF0123")
+	if log, err := os.ReadFile(filepath.Join(k.dir, "audit.log")); err != nil || strings.Count(string(log), `"action":"show"`) != 1 || !strings.Contains(string(log), ids["[bad]"]) {
+		t.Errorf("audit log: %s, %v", log, err)
+	}
 	k.run(t, 1, "release", "--reason", "x", ids["[worse]"])
 	k.run(t, 1, "release", "--reason", "x", "ABCDEF0123")
 	k.run(t, 0, "delete", "--reason", "x", ids["[worse]"])
