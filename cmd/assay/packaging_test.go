@@ -117,7 +117,7 @@ func TestUnits(t *testing.T) {
 	}
 	service, socket := read("systemd/assay.service"), read("systemd/assay.socket")
 	for _, want := range []string{"Type=notify\n", "ExecStart=/usr/sbin/assay serve\n", "ExecStartPre=/usr/sbin/assay config check --no-rules\n",
-		"ExecReload=/usr/sbin/assay ctl reload\n", "WatchdogSec=60\n"} {
+		"ExecReload=/usr/sbin/assay ctl reload\n", "WatchdogSec=60\n", "PartOf=assay.socket\n"} {
 		if !strings.Contains(service, want) {
 			t.Errorf("assay.service lacks %q", want)
 		}

@@ -119,10 +119,14 @@ func (s state) disable(ctx context.Context, sys System, j *journal) error {
 	if !slices.Contains(s.Units, "assay.socket") || !sys.systemd() || slices.ContainsFunc(j.Setups, uses) {
 		return nil
 	}
+	_, inactive := sys.Run(ctx, "systemctl", "is-active", "assay.service")
 	if out, err := sys.Run(ctx, "systemctl", "disable", "--now", "assay.socket"); err != nil {
 		return fmt.Errorf("systemctl disable: %w: %s", err, out)
 	}
-	// The service has stopped with its socket. It was there before, and goes on without it.
+	if inactive != nil {
+		return nil
+	}
+	// The service has stopped with its socket (PartOf=), and goes on without it.
 	if out, err := sys.Run(ctx, "systemctl", "start", "assay.service"); err != nil {
 		return fmt.Errorf("systemctl start: %w: %s", err, out)
 	}

@@ -225,7 +225,7 @@ func TestApplyWithSystemd(t *testing.T) {
 	if m.is(t, "non_smtpd_milters") != "$smtpd_milters" || !r.Changed {
 		t.Errorf("%s, %+v", m.read(t), r)
 	}
-	enabled, stopped := slices.Index(m.ran, "systemctl enable assay.socket assay.service"), slices.Index(m.ran, "systemctl stop assay.service")
+	enabled, stopped := slices.Index(m.ran, "systemctl enable assay.socket assay.service"), slices.Index(m.ran, "systemctl stop assay.socket assay.service")
 	if started := slices.Index(m.ran, "systemctl start assay.socket assay.service"); enabled < 0 || stopped < enabled || started < stopped {
 		t.Errorf("ran %q", m.ran)
 	}
@@ -238,7 +238,8 @@ func TestApplyWithSystemd(t *testing.T) {
 	if after, _ := os.ReadFile(filepath.Join(m.dir, "main.cf")); string(after) != string(before) {
 		t.Errorf("main.cf is %q, was %q", after, before)
 	}
-	if !slices.Contains(m.ran, "systemctl disable --now assay.socket") {
+	disabled := slices.Index(m.ran, "systemctl disable --now assay.socket")
+	if disabled < 0 || slices.Index(m.ran[disabled:], "systemctl start assay.service") < 0 {
 		t.Errorf("ran %q", m.ran)
 	}
 }
