@@ -2,7 +2,6 @@ package arj
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -23,25 +23,7 @@ import (
 // inspect reads a file and returns what was yielded.
 func inspect(t testing.TB, content []byte) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatal("Reads says no")
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
-}
-
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return archivetest.Read(t, Reader{}, &container.File{Name: "x.arj", Content: content})
 }
 
 // lines is the long file.
@@ -59,12 +41,12 @@ func TestMethods(t *testing.T) {
 		t.Fatal("testdata is missing", err)
 	}
 	for _, path := range files {
-		v, members := inspect(t, content(t, path))
+		v, members := inspect(t, archivetest.Content(t, path))
 		if v.State != scan.Inspected || len(members) != 2 || string(members[0].Content) != "hello\n" || string(members[1].Content) != lines() {
 			t.Errorf("%s: %+v, %d members", path, v, len(members))
 		}
 	}
-	if v, members := inspect(t, content(t, "testdata/m0.arj")); v.State != scan.Inspected || string(members[0].Content) != "hello\n" {
+	if v, members := inspect(t, archivetest.Content(t, "testdata/m0.arj")); v.State != scan.Inspected || string(members[0].Content) != "hello\n" {
 		t.Errorf("stored: %+v", v)
 	}
 }
@@ -99,7 +81,7 @@ func aceFile(mainFlags, flags uint16, method byte, content string) []byte {
 }
 
 func TestStates(t *testing.T) {
-	arj := content(t, "testdata/m0.arj")
+	arj := archivetest.Content(t, "testdata/m0.arj")
 	for _, c := range []struct {
 		name    string
 		content []byte
@@ -107,8 +89,8 @@ func TestStates(t *testing.T) {
 		method  string
 		trait   scan.Trait
 	}{
-		{"garbled", content(t, "testdata/garbled.arj"), scan.Encrypted, "ARJ garble", ""},
-		{"method 4", content(t, "testdata/m4.arj"), scan.Uninspectable, "ARJ compression", ""},
+		{"garbled", archivetest.Content(t, "testdata/garbled.arj"), scan.Encrypted, "ARJ garble", ""},
+		{"method 4", archivetest.Content(t, "testdata/m4.arj"), scan.Uninspectable, "ARJ compression", ""},
 		{"cut off", arj[:len(arj)-8], scan.Uninspectable, "damaged archive", scan.Damaged},
 		{"something behind", append(bytes.Clone(arj), "appended"...), scan.Inspected, "", scan.Polyglot},
 		{"LHA", lzh("-lh0-", "a.txt", "hello"), scan.Inspected, "", ""},
@@ -143,7 +125,7 @@ func TestNotOurs(t *testing.T) {
 func TestVectors(t *testing.T) {
 	root := vectors.Path(t, "scan/samples")
 	found := 0
-	for line := range strings.Lines(string(content(t, filepath.Join(root, "MANIFEST.tsv")))) {
+	for line := range strings.Lines(string(archivetest.Content(t, filepath.Join(root, "MANIFEST.tsv")))) {
 		column := strings.Split(line, "\t")
 		b, err := os.ReadFile(filepath.Join(root, column[0]))
 		if err != nil || !(Reader{}).Reads(&container.File{Content: b}) {
@@ -163,7 +145,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, path := range files {
-		f.Add(content(f, path))
+		f.Add(archivetest.Content(f, path))
 	}
 	f.Add(lzh("-lh5-", "a.txt", "hello"))
 	f.Add(aceFile(0, 0, 0, "hello"))

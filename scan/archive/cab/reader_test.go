@@ -2,17 +2,16 @@ package cab
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -22,25 +21,7 @@ import (
 // inspect reads a file and returns what was yielded.
 func inspect(t testing.TB, content []byte) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Name: "x.cab", Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatal("Reads says no")
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
-}
-
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return archivetest.Read(t, Reader{}, &container.File{Name: "x.cab", Content: content})
 }
 
 // lines is the long file.
@@ -53,7 +34,7 @@ func lines() string {
 }
 
 func TestCabinets(t *testing.T) {
-	stored, packed := content(t, "testdata/stored.cab"), content(t, "testdata/mszip.cab")
+	stored, packed := archivetest.Content(t, "testdata/stored.cab"), archivetest.Content(t, "testdata/mszip.cab")
 	for name, b := range map[string][]byte{"stored": stored, "in a program": append(append([]byte("MZ"), make([]byte, 2000)...), stored...)} {
 		v, members := inspect(t, b)
 		if v.State != scan.Inspected || len(members) != 1 || members[0].Name != "a.txt" || string(members[0].Content) != "hello\n" {
@@ -74,7 +55,7 @@ func change(b []byte, at int, octets ...byte) []byte {
 }
 
 func TestUnreadable(t *testing.T) {
-	stored, packed := content(t, "testdata/stored.cab"), content(t, "testdata/mszip.cab")
+	stored, packed := archivetest.Content(t, "testdata/stored.cab"), archivetest.Content(t, "testdata/mszip.cab")
 	for _, c := range []struct {
 		name    string
 		content []byte
@@ -112,7 +93,7 @@ func TestNotOurs(t *testing.T) {
 
 // The only sample with LZX, compared with what cabextract 1.9 gives.
 func TestVectors(t *testing.T) {
-	v, members := inspect(t, content(t, filepath.Join(vectors.Path(t, "scan/samples"), "other/strelka-test_lzx.cab")))
+	v, members := inspect(t, archivetest.Content(t, filepath.Join(vectors.Path(t, "scan/samples"), "other/strelka-test_lzx.cab")))
 	if v.State != scan.Inspected || len(members) == 0 {
 		t.Fatalf("%+v, %d members", v, len(members))
 	}
@@ -126,7 +107,7 @@ func TestVectors(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	stored, packed := content(f, "testdata/stored.cab"), content(f, "testdata/mszip.cab")
+	stored, packed := archivetest.Content(f, "testdata/stored.cab"), archivetest.Content(f, "testdata/mszip.cab")
 	f.Add(stored)
 	f.Add(packed)
 	f.Add(change(stored, 36+6, 3, 15))

@@ -3,9 +3,7 @@ package compress
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -24,22 +23,13 @@ import (
 // inspect reads a file and returns what was yielded.
 func inspect(t testing.TB, name string, content []byte) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Name: name, Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatalf("%s: Reads says no", name)
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
+	return archivetest.Read(t, Reader{}, &container.File{Name: name, Content: content})
 }
 
 // testdata returns the files of testdata and the text that they hold.
 func testdata(t testing.TB) (files []string, text []byte) {
 	t.Helper()
-	text = content(t, "testdata/hello.txt")
+	text = archivetest.Content(t, "testdata/hello.txt")
 	files, err := filepath.Glob("testdata/hello.*")
 	if err != nil || len(files) < 10 {
 		t.Fatal("testdata is missing", err)
@@ -47,20 +37,11 @@ func testdata(t testing.TB) (files []string, text []byte) {
 	return slices.DeleteFunc(files, func(f string) bool { return f == filepath.Join("testdata", "hello.txt") }), text
 }
 
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestEveryFormat(t *testing.T) {
 	files, text := testdata(t)
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			v, members := inspect(t, filepath.Base(path), content(t, path))
+			v, members := inspect(t, filepath.Base(path), archivetest.Content(t, path))
 			if v.State != scan.Inspected || len(v.Signs) > 0 || len(members) != 1 {
 				t.Fatalf("verdict %+v, %d members", v, len(members))
 			}
@@ -76,7 +57,7 @@ func TestBehindAndInARow(t *testing.T) {
 	files, text := testdata(t)
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			packed := content(t, path)
+			packed := archivetest.Content(t, path)
 			ext := filepath.Ext(path)
 			if ext != ".Z" && !strings.Contains(path, "legacy") { // these have no end
 				v, members := inspect(t, "x", append(bytes.Clone(packed), "something else that follows"...))
@@ -100,7 +81,7 @@ func TestCutOffAndDamaged(t *testing.T) {
 	files, text := testdata(t)
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			packed := content(t, path)
+			packed := archivetest.Content(t, path)
 			v, members := inspect(t, "x", packed[:len(packed)-len(packed)/3])
 			if strings.HasSuffix(path, ".Z") { // has neither an end nor a checksum
 				return
@@ -155,7 +136,7 @@ func gz(t testing.TB, name string, content []byte) []byte {
 }
 
 func TestRefusedDictionaries(t *testing.T) {
-	xz := bytes.Clone(content(t, "testdata/hello.txt.xz"))
+	xz := bytes.Clone(archivetest.Content(t, "testdata/hello.txt.xz"))
 	at := bytes.Index(xz, []byte{0x21, 0x01})
 	xz[at+2] = 40
 	zst := []byte("\x28\xb5\x2f\xfd\x00\xf8" + strings.Repeat("\x01\x00\x00", 3))
@@ -208,7 +189,7 @@ func TestVectors(t *testing.T) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		f := &container.File{Name: d.Name(), Content: content(t, path), Budget: container.NewBudget(t.Context(), container.Limits{}, nil)}
+		f := &container.File{Name: d.Name(), Content: archivetest.Content(t, path), Budget: container.NewBudget(t.Context(), container.Limits{}, nil)}
 		if !(Reader{}).Reads(f) {
 			if want[d.Name()] != "" {
 				t.Errorf("%s: not claimed", d.Name())
@@ -229,7 +210,7 @@ func TestVectors(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	files, _ := testdata(f)
 	for _, path := range files {
-		b := content(f, path)
+		b := archivetest.Content(f, path)
 		f.Add(b)
 		f.Add(append(bytes.Clone(b), b...))
 		f.Add(b[:len(b)/2])
@@ -258,7 +239,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func BenchmarkGzip(b *testing.B) {
-	packed := gz(b, "a", bytes.Repeat(content(b, "testdata/hello.txt"), 50))
+	packed := gz(b, "a", bytes.Repeat(archivetest.Content(b, "testdata/hello.txt"), 50))
 	b.ReportAllocs()
 	b.SetBytes(int64(len(packed)))
 	for b.Loop() {

@@ -2,10 +2,7 @@ package disk
 
 import (
 	"bytes"
-	"compress/gzip"
-	"context"
 	"encoding/binary"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +10,7 @@ import (
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -24,35 +22,7 @@ import (
 // inspect reads a file and returns what was yielded.
 func inspect(t testing.TB, content []byte) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Name: "x.img", Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatal("Reads says no")
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
-}
-
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if filepath.Ext(path) != ".gz" {
-		return b
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err = io.ReadAll(z); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return archivetest.Read(t, Reader{}, &container.File{Name: "x.img", Content: content})
 }
 
 // names are the names and beginnings of members.
@@ -71,7 +41,7 @@ func TestFileSystems(t *testing.T) {
 		"bridge.iso.gz": both,
 		"fat12.img.gz":  both, "fat16.img.gz": both, "fat32.img.gz": both, "fixed.vhd.gz": both,
 	} {
-		v, members := inspect(t, content(t, filepath.Join("testdata", file)))
+		v, members := inspect(t, archivetest.Expanded(t, filepath.Join("testdata", file)))
 		if got := names(members); v.State != scan.Inspected || got != want || len(v.Signs) != 0 {
 			t.Errorf("%s: %+v %q", file, v, got)
 		}
@@ -80,7 +50,7 @@ func TestFileSystems(t *testing.T) {
 
 // The UDF tree is read when there is no other.
 func TestUDF(t *testing.T) {
-	b := content(t, "testdata/bridge.iso.gz")
+	b := archivetest.Expanded(t, "testdata/bridge.iso.gz")
 	for at := 16 * sector; string(b[at+1:at+6]) == "CD001"; at += sector {
 		copy(b[at+1:], "BEA01")
 	}
@@ -97,7 +67,7 @@ func TestUnreadable(t *testing.T) {
 	locked := pad("QFI\xfb", 100)
 	locked[35] = 2
 	for method, b := range map[string][]byte{
-		"LUKS1 aes-xts-plain64": content(t, "testdata/luks1.gz"), "LUKS2 aes-xts-plain64": content(t, "testdata/luks2.gz"),
+		"LUKS1 aes-xts-plain64": archivetest.Expanded(t, "testdata/luks1.gz"), "LUKS2 aes-xts-plain64": archivetest.Expanded(t, "testdata/luks2.gz"),
 		"BitLocker": boot("-FVE-FS-"), "encrypted Apple disk image": pad("encrcdsa", 100), "QCOW2 LUKS": locked,
 	} {
 		if v, _ := inspect(t, b); v.State != scan.Encrypted || v.Class != scan.ClassDisk || v.Method != method {
@@ -105,9 +75,9 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 	for method, b := range map[string][]byte{
-		"dynamic VHD image": content(t, "testdata/dynamic.vhd.gz"), "VMDK image": content(t, "testdata/x.vmdk.gz"),
-		"QCOW2 image": content(t, "testdata/x.qcow2.gz"), "VirtualBox disk image": content(t, "testdata/x.vdi.gz"),
-		"ext file system": content(t, "testdata/ext4.gz"), "VHDX image": pad("vhdxfile", 100), "NTFS image": boot("NTFS    "),
+		"dynamic VHD image": archivetest.Expanded(t, "testdata/dynamic.vhd.gz"), "VMDK image": archivetest.Expanded(t, "testdata/x.vmdk.gz"),
+		"QCOW2 image": archivetest.Expanded(t, "testdata/x.qcow2.gz"), "VirtualBox disk image": archivetest.Expanded(t, "testdata/x.vdi.gz"),
+		"ext file system": archivetest.Expanded(t, "testdata/ext4.gz"), "VHDX image": pad("vhdxfile", 100), "NTFS image": boot("NTFS    "),
 		"exFAT image": boot("EXFAT   "), "HFS+ file system": at(1024, "H+\x00\x04"),
 		"Apple disk image": append(make([]byte, 1000), pad("koly\x00\x00\x00\x04", 504)...),
 	} {
@@ -118,7 +88,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 func TestPartitions(t *testing.T) {
-	fs := content(t, "testdata/fat12.img.gz")
+	fs := archivetest.Expanded(t, "testdata/fat12.img.gz")
 	mbr := make([]byte, 2048*lba)
 	mbr[510], mbr[511], mbr[446], mbr[450] = 0x55, 0xaa, 0x80, 1
 	binary.LittleEndian.PutUint32(mbr[454:], 2048)
@@ -145,7 +115,7 @@ func TestPartitions(t *testing.T) {
 
 // Trees that lead to different extents are ambiguous, and all files are yielded.
 func TestDifferentTrees(t *testing.T) {
-	b := content(t, "testdata/joliet-rr.iso.gz")
+	b := archivetest.Expanded(t, "testdata/joliet-rr.iso.gz")
 	joliet := 17 * sector
 	if b[joliet] != 2 {
 		t.Fatal("no Joliet where it was expected")
@@ -162,11 +132,11 @@ func TestDifferentTrees(t *testing.T) {
 }
 
 func TestCutOffAndCircles(t *testing.T) {
-	b := content(t, "testdata/joliet-rr.iso.gz")
+	b := archivetest.Expanded(t, "testdata/joliet-rr.iso.gz")
 	if v, _ := inspect(t, b[:26*sector]); v.State != scan.Uninspectable || len(v.Signs) == 0 {
 		t.Errorf("cut off: %+v", v)
 	}
-	fs := content(t, "testdata/fat12.img.gz")
+	fs := archivetest.Expanded(t, "testdata/fat12.img.gz")
 	for i := lba; i < 10*lba; i++ { // every cluster leads to cluster 0x222 or 0x333
 		fs[i] = 0x22 + byte(i&1)*0x11
 	}
@@ -182,7 +152,7 @@ func TestCutOffAndCircles(t *testing.T) {
 func TestVectors(t *testing.T) {
 	root := vectors.Path(t, "scan/samples")
 	for file, want := range map[string]int{"active/strelka-test.iso": 1, "active/strelka-test_udf_1.50.img": 1, "other/fat.img": 1} {
-		v, members := inspect(t, content(t, filepath.Join(root, file)))
+		v, members := inspect(t, archivetest.Expanded(t, filepath.Join(root, file)))
 		if v.State != scan.Inspected || len(members) < want {
 			t.Errorf("%s: %+v, %q", file, v, names(members))
 		}
@@ -212,7 +182,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, path := range files {
-		if b := content(f, path); len(b) < 1<<20 {
+		if b := archivetest.Expanded(f, path); len(b) < 1<<20 {
 			f.Add(b)
 		}
 	}

@@ -1,13 +1,12 @@
 package rar
 
 import (
-	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -15,32 +14,13 @@ import (
 // inspect reads a file with candidates for its password.
 func inspect(t testing.TB, name string, content []byte, passwords ...string) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Name: name, Content: content, Passwords: passwords,
-		Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatalf("%s: Reads says no", name)
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
-}
-
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return archivetest.Read(t, Reader{}, &container.File{Name: name, Content: content, Passwords: passwords})
 }
 
 // All RAR archives of the foreign samples, with the state that the manifest demands.
 func TestVectors(t *testing.T) {
 	root := vectors.Path(t, "scan/samples")
-	for line := range strings.Lines(string(content(t, filepath.Join(root, "MANIFEST.tsv")))) {
+	for line := range strings.Lines(string(archivetest.Content(t, filepath.Join(root, "MANIFEST.tsv")))) {
 		column := strings.Split(line, "\t")
 		if len(column) < 4 || !strings.HasPrefix(column[0], "rar/") {
 			continue
@@ -50,7 +30,7 @@ func TestVectors(t *testing.T) {
 			if strings.Contains(column[0], "test_big") { // zeros, packed a thousand times
 				want = scan.Uninspectable
 			}
-			b := content(t, filepath.Join(root, column[0]))
+			b := archivetest.Content(t, filepath.Join(root, column[0]))
 			v, members := inspect(t, filepath.Base(column[0]), b)
 			if v.State != want {
 				t.Errorf("%+v, want %s", v, want)

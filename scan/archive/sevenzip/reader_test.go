@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 )
 
@@ -29,12 +30,12 @@ func lines() string {
 
 func TestMethods(t *testing.T) {
 	for _, method := range []string{"Copy", "LZMA", "LZMA2", "PPMd", "BZip2", "Deflate"} {
-		v, members := inspect(t, "a.7z", content(t, filepath.Join("testdata", method+".7z")))
+		v, members := inspect(t, "a.7z", archivetest.Content(t, filepath.Join("testdata", method+".7z")))
 		if v.State != scan.Inspected || len(v.Signs) > 0 || len(members) != 2 || string(members[0].Content) != "hello\n" || string(members[1].Content) != lines() {
 			t.Errorf("%s: %+v, %d members", method, v, len(members))
 		}
 	}
-	v, members := inspect(t, "a.7z", content(t, "testdata/deflate64.7z"))
+	v, members := inspect(t, "a.7z", archivetest.Content(t, "testdata/deflate64.7z"))
 	if v.State != scan.Uninspectable || v.Method != "7z, unknown compression method 040109" || len(members) != 1 || members[0].State != scan.Uninspectable {
 		t.Errorf("Deflate64: %+v %+v", v, members)
 	}
@@ -52,7 +53,7 @@ func TestEncrypted(t *testing.T) {
 		{"copy-content.7z", 0, 1, 1, 1, "7z AES-256"}, // a wrong password gives garbage without an error
 		{"mixed.7z", 1, 2, 2, 2, "7z AES-256"},
 	} {
-		b := content(t, filepath.Join("testdata", c.file))
+		b := archivetest.Content(t, filepath.Join("testdata", c.file))
 		for _, passwords := range [][]string{nil, {"wrong", "Secret"}} {
 			v, members := inspect(t, c.file, b, passwords...)
 			if v.State != scan.Encrypted || v.Class != scan.ClassArchive || v.Method != c.method || len(members) != c.total || readable(members) != c.closed {
@@ -78,7 +79,7 @@ func readable(members []container.Member) (n int) {
 }
 
 func TestWhereItBegins(t *testing.T) {
-	a := content(t, "testdata/Copy.7z")
+	a := archivetest.Content(t, "testdata/Copy.7z")
 	program := append([]byte("MZ"), make([]byte, 3000)...)
 	for _, c := range []struct {
 		name, file string
@@ -176,8 +177,8 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, path := range files {
-		f.Add(content(f, path), true)
-		f.Add(content(f, path)[startLength:], false)
+		f.Add(archivetest.Content(f, path), true)
+		f.Add(archivetest.Content(f, path)[startLength:], false)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
 		if !whole { // a header, with the right checksums around it

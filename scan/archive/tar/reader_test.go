@@ -3,10 +3,7 @@ package tar
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"context"
 	"encoding/binary"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"assay/scan"
+	"assay/scan/archive/archivetest"
 	"assay/scan/container"
 	"assay/verify/vectors"
 )
@@ -24,35 +22,7 @@ import (
 // inspect reads a file and returns what was yielded.
 func inspect(t testing.TB, content []byte) (container.Verdict, []container.Member) {
 	t.Helper()
-	f := &container.File{Name: "x.tar", Content: content, Budget: container.NewBudget(context.Background(), container.Limits{}, nil)}
-	if !(Reader{}).Reads(f) {
-		t.Fatal("Reads says no")
-	}
-	var members []container.Member
-	v := Reader{}.Read(f, func(m container.Member) bool {
-		members = append(members, m)
-		return true
-	})
-	return v, members
-}
-
-func content(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if filepath.Ext(path) != ".gz" {
-		return b
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err = io.ReadAll(z); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return archivetest.Read(t, Reader{}, &container.File{Name: "x.tar", Content: content})
 }
 
 // names are the names and beginnings of members.
@@ -74,12 +44,12 @@ func TestFormats(t *testing.T) {
 		"hpbin.cpio.gz": "a.txt=hello link=a.txt " + long,
 		"gnu.a":         "a.txt=hello " + long,
 	} {
-		v, members := inspect(t, content(t, filepath.Join("testdata", file)))
+		v, members := inspect(t, archivetest.Expanded(t, filepath.Join("testdata", file)))
 		if got := names(members); v.State != scan.Inspected || got != want || len(v.Signs) != 0 {
 			t.Errorf("%s: %+v %q", file, v, got)
 		}
 	}
-	v, members := inspect(t, content(t, "testdata/x.deb"))
+	v, members := inspect(t, archivetest.Expanded(t, "testdata/x.deb"))
 	if v.State != scan.Inspected || len(members) != 3 || members[0].Name != "debian-binary" || !strings.HasPrefix(members[2].Name, "data.tar") {
 		t.Errorf("x.deb: %+v %q", v, names(members))
 	}
@@ -87,7 +57,7 @@ func TestFormats(t *testing.T) {
 
 func TestSparse(t *testing.T) {
 	for _, file := range []string{"sparse-gnu.tar.gz", "sparse-posix.tar.gz"} {
-		v, members := inspect(t, content(t, filepath.Join("testdata", file)))
+		v, members := inspect(t, archivetest.Expanded(t, filepath.Join("testdata", file)))
 		if v.State != scan.Inspected || len(members) != 1 || len(v.Signs) != 0 {
 			t.Fatalf("%s: %+v, %d members", file, v, len(members))
 		}
@@ -175,7 +145,7 @@ func TestOtherReadings(t *testing.T) {
 
 // A sparse member of a terabyte is a bomb.
 func TestSparseBomb(t *testing.T) {
-	b := content(t, "testdata/sparse-gnu.tar.gz")
+	b := archivetest.Expanded(t, "testdata/sparse-gnu.tar.gz")
 	copy(b[483:], "77777777777\x00") // the real size
 	copy(b[386+24:], strings.Repeat("\x00", 24))
 	sum(b, 0)
@@ -239,7 +209,7 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
-	b := content(t, filepath.Join(root, "zip/tgz-with-encrypted-zip.tar.gz"))
+	b := archivetest.Expanded(t, filepath.Join(root, "zip/tgz-with-encrypted-zip.tar.gz"))
 	if v, members := inspect(t, b); v.State != scan.Inspected || len(members) != 1 {
 		t.Errorf("tar: %+v, %d members", v, len(members))
 	}
@@ -251,7 +221,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, path := range files {
-		f.Add(content(f, path))
+		f.Add(archivetest.Expanded(f, path))
 	}
 	f.Add(pack(f, "one", "two"))
 	f.Fuzz(func(t *testing.T, b []byte) {
