@@ -68,6 +68,7 @@ type Budget struct {
 	Guesses int   // used
 	over    *LimitError
 	checks  int
+	first   []byte // the beginning of what ReadAll reads
 }
 
 // NewBudget returns a Budget. The clock tells the processor time that the process has used; nil means that time is bounded
@@ -134,13 +135,18 @@ func (b *Budget) Guess() bool {
 
 // ReadAll reads a content to its end within the limits and spends it. Packed is how many octets it is made of. What was read
 // before an error is returned with it. Only a LimitError is one of the budget; any other is r's. Large contents are read in
-// pieces and joined once, so that at most twice their size is in memory.
+// pieces and joined once, so that at most twice their size is in memory. The first piece is always the same memory, so that
+// small contents take no more than they are long.
 func (b *Budget) ReadAll(r io.Reader, packed int64) ([]byte, error) {
-	const smallest, largest = 4 << 10, 1 << 20
+	const smallest, largest = 32 << 10, 1 << 20
+	first := b.first
+	if b.first = nil; first == nil { // or r reads with this Budget itself
+		first = make([]byte, smallest)
+	}
+	defer func() { b.first = first }()
 	var pieces [][]byte
 	size, limit := int64(0), b.allowance(packed)
-	for next := smallest; ; next = min(2*next, largest) {
-		piece := make([]byte, next)
+	for piece := first; ; piece = make([]byte, min(2*len(piece), largest)) {
 		n, err := b.fill(r, piece)
 		if n > 0 {
 			pieces = append(pieces, piece[:n])

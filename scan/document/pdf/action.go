@@ -188,6 +188,10 @@ func (s *survey) elsewhere(o *object, v any) {
 
 // kind looks at what a dictionary is said to be.
 func (s *survey) kind(o *object, d dict, v any) {
+	if n, ok := v.(name); ok {
+		s.kindOf(o, d, n)
+		return
+	}
 	for _, value := range s.values(v) {
 		n, _ := value.(name)
 		s.kindOf(o, d, n)
@@ -216,6 +220,10 @@ func (s *survey) kindOf(o *object, d dict, n name) {
 
 // action looks at the kind of an action: ISO 32000-2 Section 12.6.4.
 func (s *survey) action(o *object, d dict, v any) {
+	if n, ok := v.(name); ok {
+		s.actionOf(o, d, n)
+		return
+	}
 	for _, value := range s.values(v) {
 		n, _ := value.(name)
 		s.actionOf(o, d, n)

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"io"
 	"slices"
 
 	"assay/scan/container"
@@ -22,6 +23,8 @@ type file struct {
 	budget  *container.Budget
 	meter   *meter
 	objects []*object
+	memory  slab[object]  // of the objects
+	inflate io.ReadCloser // of the last stream, for the next one
 	byNum   map[int][]*object
 	starts  map[int]bool // offsets where objects start, in front of their number
 
@@ -53,10 +56,11 @@ type gap struct{ from, to int }
 
 // open finds the objects of a file.
 func open(f *container.File) *file {
-	out := &file{data: f.Content, budget: f.Budget, byNum: map[int][]*object{}, starts: map[int]bool{}, tables: map[int]bool{}}
+	expected := min(bytes.Count(f.Content[:min(len(f.Content), 1<<20)], []byte(" obj")), 1<<12)
+	out := &file{data: f.Content, budget: f.Budget, byNum: make(map[int][]*object, expected), starts: make(map[int]bool, expected), tables: map[int]bool{}}
 	out.start, _ = header(f.Content)
 	out.start = max(out.start, 0)
-	out.meter = &meter{octets: rereading*len(f.Content) + 1<<20, values: mostValues, check: f.Budget.Check, names: map[string]name{}}
+	out.meter = &meter{octets: rereading*len(f.Content) + 1<<20, values: mostValues, check: f.Budget.Check, names: names{all: map[string]known{}}}
 	out.search(0, len(out.data), true)
 	out.found = len(out.objects)
 	out.follow()
@@ -326,7 +330,7 @@ func (f *file) read(at objectAt, s *searcher) int {
 	f.starts[at.start] = true
 	p := f.parser(at.body)
 	p.data = s.data
-	before := f.meter.values
+	before := f.meter.mark()
 	v, err := p.object(0)
 	if k, junk := v.(keyword); junk { // "1 0 obj endobj" is null
 		p.pos -= min(len(k), p.pos-at.body)
@@ -334,7 +338,7 @@ func (f *file) read(at objectAt, s *searcher) int {
 	}
 	f.failed(err)
 	f.failed(f.meter.spend(p.pos - at.body))
-	o := &object{num: at.num, gen: at.gen, at: at.start, value: v}
+	o := f.keep(object{num: at.num, gen: at.gen, at: at.start, value: v})
 	end, inner := p.pos, s.inner.next(at.body)
 	switch v := v.(type) {
 	case dict:
@@ -357,18 +361,27 @@ func (f *file) read(at objectAt, s *searcher) int {
 	return end
 }
 
+// keep returns where an object is kept.
+func (f *file) keep(o object) *object { return &f.memory.keep([]object{o})[0] }
+
 // add keeps an object. What cannot be of interest is dropped, so that a large document does not need much memory; before is
-// how many values could be kept before it was read.
-func (f *file) add(o *object, before int) {
+// what was left before it was read.
+func (f *file) add(o *object, before mark) {
 	if len(f.objects) >= mostObjects {
 		f.stop(errMany)
 		return
 	}
 	if !o.stream && dull(o.value) {
-		o.value, f.meter.values = nil, before
+		o.value = nil
+		f.meter.release(before)
 	}
 	f.objects = append(f.objects, o)
-	f.byNum[o.num] = append(f.byNum[o.num], o)
+	if all := f.byNum[o.num]; all != nil {
+		f.byNum[o.num] = append(all, o)
+		return
+	}
+	last := len(f.objects)
+	f.byNum[o.num] = f.objects[last-1 : last : last] // most have one revision, which is there already
 }
 
 // revisions returns the objects that a reference may mean, the newest last.

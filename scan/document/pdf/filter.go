@@ -2,10 +2,11 @@ package pdf
 
 import (
 	"bytes"
-	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // mostFilters is how many filters a stream may have; honest ones have at most two or three.
@@ -107,7 +108,7 @@ func (f *file) decode(filter name, in []byte, params dict, packed int64) ([]byte
 	var err error
 	switch filter {
 	case "FlateDecode", "Fl":
-		out, err = f.budget.ReadAll(inflater(in), packed)
+		out, err = f.budget.ReadAll(f.inflater(in), packed)
 	case "LZWDecode", "LZW":
 		early, ok := f.resolve(params.get("EarlyChange")).(int64)
 		out, err = f.budget.ReadAll(newLZW(in, !ok || early != 0), packed)
@@ -128,15 +129,19 @@ func (f *file) decode(filter name, in []byte, params dict, packed int64) ([]byte
 	return out, errors.Join(err, wrong)
 }
 
-// inflater returns what reads zlib octets. Their checksum does not count, as viewers ignore it.
-func inflater(in []byte) io.Reader {
+// inflater returns what reads zlib octets, until it is called again. Their checksum does not count, as viewers ignore it.
+func (f *file) inflater(in []byte) io.Reader {
 	for len(in) > 0 && (in[0] == '\r' || in[0] == '\n') { // a line end too many behind the word stream
 		in = in[1:]
 	}
 	if len(in) >= 2 && in[0]&0x0f == 8 { // RFC 1950 Section 2.2
 		in = in[2:]
 	}
-	return flate.NewReader(bytes.NewReader(in))
+	if again, ok := f.inflate.(flate.Resetter); ok && again.Reset(bytes.NewReader(in), nil) == nil {
+		return f.inflate
+	}
+	f.inflate = flate.NewReader(bytes.NewReader(in))
+	return f.inflate
 }
 
 // ascii85 decodes ASCII base-85: ISO 32000-1 Section 7.4.3.

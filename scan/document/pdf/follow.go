@@ -223,12 +223,12 @@ func (f *file) openStream(o *object, first int64) {
 
 // member reads one object of an object stream.
 func (f *file) member(o *object, num int, p *parser) {
-	before, start := f.meter.values, p.pos
+	before, start := f.meter.mark(), p.pos
 	v, err := p.object(0)
 	if _, junk := v.(keyword); junk {
 		v = nil
 	}
 	f.failed(err)
 	f.failed(f.meter.spend(p.pos - start))
-	f.add(&object{num: num, at: start, value: v, within: o, clear: true}, before)
+	f.add(f.keep(object{num: num, at: start, value: v, within: o, clear: true}), before)
 }

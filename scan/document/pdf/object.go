@@ -3,9 +3,9 @@ package pdf
 // The objects of ISO 32000-1 Section 7.3 are Go values of type any: nil (null, and whatever makes no sense), bool, int64,
 // real, name, text, ref, array and dict. They share memory with the file where they can.
 type (
-	real  float64
-	name  string // decoded: ISO 32000-1 Section 7.3.5
-	text  []byte // a string, decoded; still encrypted if the file is
+	real  struct{} // nothing that this package looks at is one, so that its value does not matter
+	name  string   // decoded: ISO 32000-1 Section 7.3.5
+	text  []byte   // a string, decoded; still encrypted if the file is
 	array []any
 	dict  []entry // in the order of the file; a key may be there more than once
 	ref   struct{ num, gen int }

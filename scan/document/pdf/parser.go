@@ -3,7 +3,6 @@ package pdf
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strconv"
 )
 
@@ -20,13 +19,16 @@ var (
 
 // A meter bounds what parsing one file costs.
 type meter struct {
-	octets int             // that may still be read, over and over
-	values int             // that may still be kept
-	check  func() error    // the budget's
-	names  map[string]name // seen before
+	octets int          // that may still be read, over and over
+	values int          // that may still be kept
+	check  func() error // the budget's
+	names  names
 	// Elements of the arrays and dictionaries that are being read, those of the innermost at the end.
 	elements []any
 	entries  []entry
+	// Memory for those that were read.
+	arrays slab[any]
+	dicts  slab[entry]
 }
 
 // spend takes octets that were or will be read off the meter.
@@ -79,14 +81,24 @@ func (p *parser) object(depth int) (any, error) {
 	return p.word(), nil
 }
 
-// delimiter reads a delimiter where no object starts.
-func (p *parser) delimiter(c byte) keyword {
+// delimiter reads a delimiter where no object starts. A constant takes no memory as a value of type any.
+func (p *parser) delimiter(c byte) any {
 	if c == '>' && p.pos+1 < len(p.data) && p.data[p.pos+1] == '>' {
 		p.pos += 2
-		return ">>"
+		return keyword(">>")
 	}
 	p.pos++
-	return keyword(p.data[p.pos-1 : p.pos])
+	switch c {
+	case ']':
+		return keyword("]")
+	case '>':
+		return keyword(">")
+	case '{':
+		return keyword("{")
+	case '}':
+		return keyword("}")
+	}
+	return keyword(")")
 }
 
 // space skips white space and comments: ISO 32000-1 Section 7.2.2 and 7.2.3.
@@ -105,18 +117,25 @@ func (p *parser) space() {
 	}
 }
 
+// White space and delimiters as sets of bits, the characters below 64 and those from there on: ISO 32000-1 Table 1 and 2.
+const (
+	spaces  uint64 = 1<<' ' | 1<<'\n' | 1<<'\r' | 1<<'\t' | 1<<0 | 1<<'\f'
+	special uint64 = spaces | 1<<'(' | 1<<')' | 1<<'<' | 1<<'>' | 1<<'/' | 1<<'%'
+	from64  uint64 = 1<<('['-64) | 1<<(']'-64) | 1<<('{'-64) | 1<<('}'-64)
+)
+
 // isSpace reports whether a character is white space: ISO 32000-1 Table 1.
-func isSpace(c byte) bool {
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == 0 || c == '\f'
-}
+func isSpace(c byte) bool { return c <= ' ' && spaces>>c&1 != 0 }
 
 // isRegular reports whether a character may be part of a word or name: ISO 32000-1 Section 7.2.2.
 func isRegular(c byte) bool {
-	switch c {
-	case '(', ')', '<', '>', '[', ']', '{', '}', '/', '%':
-		return false
+	switch c >> 6 {
+	case 0:
+		return special>>c&1 == 0
+	case 1:
+		return from64>>(c-64)&1 == 0
 	}
-	return !isSpace(c)
+	return true
 }
 
 // run returns the regular characters at the position and moves behind them.
@@ -129,17 +148,9 @@ func (p *parser) run() []byte {
 }
 
 // name reads a name: ISO 32000-1 Section 7.3.5.
-func (p *parser) name() name {
+func (p *parser) name() any {
 	p.pos++
-	raw := p.run()
-	if known, ok := p.meter.names[string(raw)]; ok {
-		return known
-	}
-	n := name(unescape(raw))
-	if len(raw) <= 64 && len(p.meter.names) < 4096 {
-		p.meter.names[string(raw)] = n
-	}
-	return n
+	return p.meter.names.of(p.run())
 }
 
 // unescape decodes #xx in a name. What is no escape stays as it is.
@@ -298,11 +309,13 @@ func (p *parser) word() any {
 	}
 	n, ok := integer(raw)
 	if !ok {
-		f, err := strconv.ParseFloat(string(raw[:min(len(raw), 40)]), 64)
-		if err != nil && !numeric(raw) {
+		if numeric(raw) {
+			return real{}
+		}
+		if _, err := strconv.ParseFloat(string(raw[:min(len(raw), 40)]), 64); err != nil {
 			return keyword(raw)
 		}
-		return real(f)
+		return real{}
 	}
 	if gen, end, ok := p.reference(); ok && n >= 0 {
 		p.pos = end
@@ -342,6 +355,9 @@ func integer(raw []byte) (int64, bool) {
 
 // reference looks behind an integer for the rest of a reference, "0 R": ISO 32000-1 Section 7.3.10.
 func (p *parser) reference() (gen, end int, ok bool) {
+	if p.pos == len(p.data) || !isSpace(p.data[p.pos]) && p.data[p.pos] != '%' {
+		return 0, 0, false
+	}
 	q := parser{data: p.data, pos: p.pos}
 	q.space()
 	start := q.pos
@@ -359,9 +375,9 @@ func (p *parser) reference() (gen, end int, ok bool) {
 }
 
 // ends reports whether a keyword is the end of an object, which no array or dictionary goes beyond.
-func ends(v any) bool {
-	switch v {
-	case keyword(""), keyword("endobj"), keyword("obj"), keyword("stream"), keyword("endstream"), keyword("xref"), keyword("trailer"):
+func ends(k keyword) bool {
+	switch k {
+	case "", "endobj", "obj", "stream", "endstream", "xref", "trailer":
 		return true
 	}
 	return false
@@ -373,62 +389,65 @@ func (p *parser) array(depth int) (any, error) {
 		return nil, errDeep
 	}
 	base := len(p.meter.elements)
-	defer func() { p.meter.elements = p.meter.elements[:base] }()
-	done := func() array { return slices.Clone(array(p.meter.elements[base:])) }
 	for {
 		before := p.pos
 		v, err := p.object(depth)
-		switch {
-		case err != nil:
-			return done(), err
-		case v == keyword("]"):
-			return done(), nil
-		case v == keyword(">>") || ends(v):
-			p.pos = before
-			return done(), nil
+		word, junk := v.(keyword)
+		if end := junk && (word == ">>" || ends(word)); err != nil || end || junk && word == "]" {
+			if end && err == nil {
+				p.pos = before
+			}
+			done := array(p.meter.arrays.keep(p.meter.elements[base:]))
+			p.meter.elements = p.meter.elements[:base]
+			return done, err
 		}
-		if _, junk := v.(keyword); !junk {
+		if !junk {
 			p.meter.elements = append(p.meter.elements, v)
 		}
 	}
 }
 
-// dict reads the rest of a dictionary: ISO 32000-1 Section 7.3.7. What is no name where a key should be is skipped.
+// dict reads the rest of a dictionary: ISO 32000-1 Section 7.3.7.
 func (p *parser) dict(depth int) (any, error) {
 	if depth > deepest {
 		return nil, errDeep
 	}
 	base := len(p.meter.entries)
-	defer func() { p.meter.entries = p.meter.entries[:base] }()
-	done := func() dict { return slices.Clone(dict(p.meter.entries[base:])) }
-	for {
-		before := p.pos
-		v, err := p.object(depth)
-		switch {
-		case err != nil:
-			return done(), err
-		case v == keyword(">>"):
-			return done(), nil
-		case ends(v):
-			p.pos = before
-			return done(), nil
-		}
-		key, ok := v.(name)
-		if !ok {
-			continue
-		}
-		before = p.pos
-		v, err = p.object(depth)
-		if v == keyword(">>") || ends(v) {
-			p.pos = before
-			v = nil
-		}
-		if _, junk := v.(keyword); junk {
-			v = nil
-		}
-		p.meter.entries = append(p.meter.entries, entry{key, v})
-		if err != nil {
-			return done(), err
-		}
+	more, err := true, error(nil)
+	for more && err == nil {
+		more, err = p.entry(depth)
 	}
+	done := dict(p.meter.dicts.keep(p.meter.entries[base:]))
+	p.meter.entries = p.meter.entries[:base]
+	return done, err
+}
+
+// entry reads a key and its value, or the end of a dictionary. What is no name where a key should be is skipped.
+func (p *parser) entry(depth int) (more bool, err error) {
+	before := p.pos
+	v, err := p.object(depth)
+	if err != nil {
+		return false, err
+	}
+	if word, junk := v.(keyword); junk {
+		end := ends(word)
+		if end {
+			p.pos = before
+		}
+		return !end && word != ">>", nil
+	}
+	key, ok := v.(name)
+	if !ok {
+		return true, nil
+	}
+	before = p.pos
+	v, err = p.object(depth)
+	if word, junk := v.(keyword); junk {
+		if word == ">>" || ends(word) {
+			p.pos = before
+		}
+		v = nil
+	}
+	p.meter.entries = append(p.meter.entries, entry{key, v})
+	return true, err
 }
