@@ -138,7 +138,7 @@ func check(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if found != "ok" {
-		return fmt.Errorf("%w: %.200s", errDamaged, found)
+		return fmt.Errorf("%w: %s", errDamaged, clean(found, 200))
 	}
 	return nil
 }
