@@ -105,9 +105,10 @@ func (s *state) note(lists []Change, set map[string]bool) {
 }
 
 // edit has postconf edit a copy of main.cf and returns what it has made of it. So it is known what main.cf will be before it is
-// changed, and one that is a symbolic link, which postconf would replace by a file, stays one.
+// changed, and one that is a symbolic link, which postconf would replace by a file, stays one. The copy is not in the state's
+// directory, whose name the daemon could give to another one.
 func (p *postfix) edit(ctx context.Context, text []byte, commands ...string) ([]byte, error) {
-	dir, err := os.MkdirTemp(p.opt.State, "edit.")
+	dir, err := os.MkdirTemp("", "assay-setup-")
 	if err != nil {
 		return nil, err
 	}
