@@ -100,6 +100,7 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 	whole.Wait()
 	if s.opt.Virus != nil {
 		i.note("", "message", all, failed)
+		i.plainTexts(ctx, all, failed)
 	}
 	i.summarize(&found)
 	return found

@@ -164,6 +164,9 @@ func (i *inspection) spend(r inspect.Result) {
 	i.spent = i.left.Members <= 0 || i.left.Octets <= 0
 }
 
+// scannerLimit begins the Method of what a virus scanner has not looked into.
+const scannerLimit = "the virus scanner has reached a limit: "
+
 // judge calls objects bad about whose content a virus scanner says so, and everything around them.
 func (i *inspection) judge(objects []scan.Object) {
 	for n := range objects {
@@ -177,7 +180,7 @@ func (i *inspection) judge(objects []scan.Object) {
 			i.blame(objects, n, v.Name)
 		case virus.Uninspectable:
 			if o.State == scan.Inspected && !hasChildren(objects, n) {
-				o.State, o.Method = scan.Uninspectable, "the virus scanner has reached a limit: "+v.Name
+				o.State, o.Method = scan.Uninspectable, scannerLimit+v.Name
 			}
 		case virus.Macros:
 			if !slices.Contains(o.Traits, scan.Macros) {

@@ -42,8 +42,10 @@ func (i *inspection) unlock(ctx context.Context, o *scan.Object, found scan.Repo
 // inside scans an opened message with what is left of the budget. Everything in it is reported as being inside of o.
 func (i *inspection) inside(ctx context.Context, o *scan.Object, m *message.Message, entity []byte) scan.Report {
 	j := &inspection{scanner: i.scanner, m: m, left: i.left, spent: i.spent, asked: i.asked, inner: true}
+	var v virus.Verdict
+	var err error
 	if i.scanner.opt.Virus != nil {
-		v, err := j.ask(ctx, "opened message", func() io.Reader { return bytes.NewReader(entity) })
+		v, err = j.ask(ctx, "opened message", func() io.Reader { return bytes.NewReader(entity) })
 		j.note("", "opened message", v, err)
 		if err == nil && v.Kind == virus.Infected {
 			o.State, o.Method = scan.Bad, clip(v.Name, 200)
@@ -51,6 +53,7 @@ func (i *inspection) inside(ctx context.Context, o *scan.Object, m *message.Mess
 	}
 	found := j.files(ctx)
 	j.texts(ctx)
+	j.plainTexts(ctx, v, err)
 	j.summarize(&found)
 	i.left, i.spent = j.left, j.spent
 	for _, s := range i.scanner.opt.Inside {

@@ -12,6 +12,7 @@ import (
 	"assay/scan/html"
 	"assay/scan/inspect"
 	"assay/scan/sealed"
+	"assay/scan/virus"
 	"assay/verify/message"
 )
 
@@ -66,7 +67,7 @@ func (i *inspection) texts(ctx context.Context) {
 			continue
 		}
 		if i.scanner.opt.Virus != nil && (p.Encoding == "base64" || p.Encoding == "quoted-printable") {
-			i.askAbout(ctx, p.Section, p.Filename, i.read(p, i.left.Member))
+			i.askText(ctx, p)
 		}
 		if p.Filename == "" && p.Disposition != "attachment" {
 			i.inline(p)
@@ -77,6 +78,45 @@ func (i *inspection) texts(ctx context.Context) {
 				return ctx.Err() == nil
 			})
 		}
+	}
+}
+
+// plainTexts asks about the texts that stand in the message in plain, if the answer about the message says that a scanner has not
+// looked into all of it.
+func (i *inspection) plainTexts(ctx context.Context, whole virus.Verdict, err error) {
+	if i.scanner.opt.Virus == nil || err != nil || whole.Kind == virus.Clean || whole.Kind == virus.Infected {
+		return
+	}
+	for p := range i.m.Root.Leaves() {
+		if ctx.Err() != nil {
+			return
+		}
+		if strings.HasPrefix(p.MediaType, "text/") {
+			i.askText(ctx, p)
+		}
+	}
+}
+
+// askText asks about a text, once. One that is no file, and that a scanner does not look into, is reported like a file that nobody
+// can read.
+func (i *inspection) askText(ctx context.Context, p *message.Part) {
+	hash := sha256.New()
+	size, err := io.Copy(hash, i.m.Content(p))
+	if err != nil || size == 0 {
+		return
+	}
+	sum := hex.EncodeToString(hash.Sum(nil))
+	if _, known := i.asked[sum]; known {
+		return
+	}
+	v, err := i.ask(ctx, p.Filename, func() io.Reader { return i.m.Content(p) })
+	i.asked[sum] = verdict{v, err}
+	i.note(p.Section, p.Filename, v, err)
+	if v.Kind == virus.Uninspectable && p.Filename == "" && p.Disposition != "attachment" {
+		i.objects = append(i.objects, scan.Object{
+			Path: p.Section, Section: p.Section, Declared: p.MediaType, Type: "text/plain", Inline: true, Size: size, SHA256: sum,
+			State: scan.Uninspectable, Method: scannerLimit + v.Name,
+		})
 	}
 }
 

@@ -547,20 +547,21 @@ func TestNew(t *testing.T) {
 
 func TestFound(t *testing.T) {
 	for name, want := range map[string]Kind{
-		"Win.Test.EICAR_HDB-1":                      Infected,
-		"PUA.Win.Tool":                              Infected,
-		"Heuristics.Encrypted.Zip":                  Encrypted,
-		"Heuristics.Encrypted.PDF":                  Encrypted,
-		"Heuristics.Encrypted.Zip.UNOFFICIAL":       Infected,
-		"Heuristics.EncryptedLooking":               Infected,
-		"Heuristics.Limits.Exceeded":                Uninspectable,
-		"Heuristics.Limits.Exceeded.MaxRecursion":   Uninspectable,
-		"Heuristics.OLE2.ContainsMacros":            Macros,
-		"Heuristics.OLE2.ContainsMacros.VBA":        Macros,
-		"Heuristics.Broken.Executable":              Infected,
-		"Heuristics.Phishing.Email.SpoofedDomain":   Infected,
-		"Exploit.D-Encrypted.Gen":                   Infected,
-		"Sanesecurity.Heuristics.Encrypted.Missing": Infected,
+		"Win.Test.EICAR_HDB-1":                         Infected,
+		"PUA.Win.Tool":                                 Infected,
+		"Heuristics.Encrypted.Zip":                     Encrypted,
+		"Heuristics.Encrypted.PDF":                     Encrypted,
+		"Heuristics.Encrypted.Zip.UNOFFICIAL":          Infected,
+		"Heuristics.Encrypted.Zip.UNOFFICIAL(44d8:68)": Infected,
+		"Heuristics.EncryptedLooking":                  Infected,
+		"Heuristics.Limits.Exceeded":                   Uninspectable,
+		"Heuristics.Limits.Exceeded.MaxRecursion":      Uninspectable,
+		"Heuristics.OLE2.ContainsMacros":               Macros,
+		"Heuristics.OLE2.ContainsMacros.VBA":           Macros,
+		"Heuristics.Broken.Executable":                 Infected,
+		"Heuristics.Phishing.Email.SpoofedDomain":      Infected,
+		"Exploit.D-Encrypted.Gen":                      Infected,
+		"Sanesecurity.Heuristics.Encrypted.Missing":    Infected,
 	} {
 		if v := Found(name); v.Kind != want || v.Name != name {
 			t.Errorf("%s: %+v, want %s", name, v, want)

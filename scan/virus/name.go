@@ -8,11 +8,11 @@ const maxName = 200
 // Found returns the verdict for the name of a signature that matched. ClamAV reports by name what is no malware: that it
 // could not open an encrypted file, that it has met a limit, that there are macros (clamd.conf(5), AlertEncrypted,
 // AlertExceedsMax, AlertOLE2Macros). Any other name, PUA.* too, is malware; rules may look at the name. Signatures of third
-// parties, whose names end in .UNOFFICIAL, cannot borrow the meaning of a heuristic.
+// parties, whose names end in .UNOFFICIAL (perhaps with details of the file behind it), cannot borrow the meaning of a heuristic.
 func Found(name string) Verdict {
 	v := Verdict{Kind: Infected, Name: CleanName(name)}
 	switch {
-	case strings.HasSuffix(name, ".UNOFFICIAL"):
+	case strings.Contains(name, ".UNOFFICIAL"):
 	case strings.HasPrefix(name, "Heuristics.Encrypted."):
 		v.Kind = Encrypted
 	case strings.HasPrefix(name, "Heuristics.Limits.Exceeded"):
