@@ -66,12 +66,13 @@ type base64Reader struct {
 
 func (r *base64Reader) Read(p []byte) (int, error) {
 	for len(r.out) == 0 && r.err == nil {
-		var n int
-		n, r.err = r.src.Read(r.in[:])
-		r.buf = r.quantum.decode(r.buf[:0], r.in[:n])
-		if r.err == io.EOF {
-			r.buf = r.quantum.flush(r.buf)
+		if len(p) >= len(r.in) { // nothing becomes longer
+			if n := len(r.chunk(p[:0])); n > 0 {
+				return n, nil
+			}
+			continue
 		}
+		r.buf = r.chunk(r.buf[:0])
 		r.out = r.buf
 	}
 	if len(r.out) == 0 {
@@ -82,6 +83,17 @@ func (r *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// chunk appends the next decoded chunk.
+func (r *base64Reader) chunk(dst []byte) []byte {
+	var n int
+	n, r.err = r.src.Read(r.in[:])
+	dst = r.quantum.decode(dst, r.in[:n])
+	if r.err == io.EOF {
+		dst = r.quantum.flush(dst)
+	}
+	return dst
+}
+
 // A base64Quantum collects the four digits that make three octets.
 type base64Quantum struct {
 	bits uint32
@@ -90,7 +102,14 @@ type base64Quantum struct {
 
 // decode appends what the digits of text stand for.
 func (q *base64Quantum) decode(dst []byte, text []byte) []byte {
-	for _, c := range text {
+	for len(text) > 0 {
+		if q.n == 0 {
+			if dst, text = wholeQuanta(dst, text); len(text) == 0 {
+				break
+			}
+		}
+		c := text[0]
+		text = text[1:]
 		switch v := base64Table[c]; {
 		case v < base64Data:
 			q.bits = q.bits<<6 | uint32(v)
@@ -103,6 +122,19 @@ func (q *base64Quantum) decode(dst []byte, text []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// wholeQuanta appends what the groups of four digits stand for that text begins with, and returns the rest of it.
+func wholeQuanta(dst, text []byte) (out, rest []byte) {
+	for len(text) >= 4 {
+		a, b, c, d := base64Table[text[0]], base64Table[text[1]], base64Table[text[2]], base64Table[text[3]]
+		if a|b|c|d >= base64Data {
+			break
+		}
+		dst = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d)
+		text = text[4:]
+	}
+	return dst, text
 }
 
 // flush ends a quantum early, as padding and the end do.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // A body holds the octets of a message body: in memory while they are few, else in a temporary file that has no name
@@ -19,6 +20,9 @@ type body struct {
 // append adds octets, moving everything to a file in dir once more than memory octets have come together.
 func (b *body) append(p []byte, memory int, dir string) error {
 	if b.file == nil && len(b.mem)+len(p) <= memory {
+		if cap(b.mem)-len(b.mem) < len(p) { // twice as much each time: append would copy the body four times
+			b.mem = slices.Grow(b.mem, max(len(p), min(len(b.mem), memory-len(b.mem))))
+		}
 		b.mem = append(b.mem, p...)
 		b.size += int64(len(p))
 		return nil
