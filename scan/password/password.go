@@ -59,11 +59,14 @@ type collector struct {
 	near  int
 }
 
+// plain makes line ends and blanks what they are in most texts. It is never changed.
+var plain = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u00a0", " ", "\u200b", "", "\u2028", "\n")
+
 // text looks at one text.
 func (c *collector) text(text string) {
 	text = text[:min(len(text), maxText)]
 	text = norm.NFC.String(strings.ToValidUTF8(text, "\ufffd"))
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u00a0", " ", "\u200b", "", "\u2028", "\n").Replace(text)
+	text = plain.Replace(text)
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		line = strings.TrimSpace(strings.TrimLeft(line, "> \t")) // also what a reply quotes
@@ -103,6 +106,14 @@ var nounsByOctet = func() (table [256][]string) {
 // words are short, so they have to be whole words. The table is never written.
 var words = []string{"pass", "pw", "pwd", "pin", "code", "kode", "key", "psw", "passw", "pword"}
 
+// begins says which octets begin a noun or a word. It is never written.
+var begins = func() (table [256]bool) {
+	for _, n := range slices.Concat(nouns, words) {
+		table[n[0]] = true
+	}
+	return table
+}()
+
 // mentions returns where a line speaks of a password.
 func mentions(line string) []span {
 	lower := strings.ToLower(line)
@@ -111,6 +122,10 @@ func mentions(line string) []span {
 	}
 	var out []span
 	for at := 0; at < len(lower); {
+		if c := lower[at]; c < utf8.RuneSelf && !begins[c] {
+			at++
+			continue
+		}
 		n := nounAt(lower, at)
 		if n == 0 {
 			_, size := utf8.DecodeRuneInString(lower[at:])
