@@ -39,7 +39,8 @@ type Client struct {
 	dialer  *session.Dialer // for OPTIONS, until the service has said how many connections it allows
 
 	mu    sync.Mutex
-	known *service // what OPTIONS has said; nil when it has to be asked again
+	known *service                // what OPTIONS has said; nil when it has to be asked again
+	fewer map[int]*session.Dialer // for services that allow fewer connections, by their number
 }
 
 var (
@@ -82,7 +83,7 @@ func New(opt Options) (*Client, error) {
 	if u.Port() != "" {
 		address = u.Host
 	}
-	c := &Client{url: u.String(), host: u.Host, method: "RESPMOD"}
+	c := &Client{url: u.String(), host: u.Host, method: "RESPMOD", fewer: map[int]*session.Dialer{}}
 	if c.preview = opt.Preview; c.preview <= 0 {
 		c.preview = defaultPreview
 	}

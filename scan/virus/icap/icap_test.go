@@ -538,6 +538,23 @@ func TestISTagAndConnections(t *testing.T) {
 	}
 }
 
+// TestConnectionsAfterErrors has a service that allows one connection and fails: what it is asked next still waits for that one.
+func TestConnectionsAfterErrors(t *testing.T) {
+	s := serve(t, basics+"Max-Connections: 1\r\n", func(c *call) { c.all() })
+	c := client(t, s, func(o *Options) { o.MaxConnections = 8 })
+	first, err := c.service(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.Scan(t.Context(), "", strings.NewReader("x")); err == nil {
+		t.Error(v)
+	}
+	again, err := c.service(t.Context())
+	if err != nil || again == first || again.dialer != first.dialer || s.asked.Load() != 2 {
+		t.Errorf("%v, asked for OPTIONS %d times, connections counted anew: %v", err, s.asked.Load(), again.dialer != first.dialer)
+	}
+}
+
 // TestPing asks a service that is busy with all that it may be sent, one that refuses, and one that is not there.
 func TestPing(t *testing.T) {
 	release, entered := make(chan struct{}), make(chan struct{}, 1)

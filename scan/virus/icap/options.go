@@ -86,11 +86,24 @@ func (c *Client) describe(f fields) (*service, error) {
 	}
 	// RFC 3507 Section 4.10.2: the number of connections that the service keeps with one client.
 	if n, err := strconv.Atoi(f.get("max-connections")); err == nil && n > 0 && n < c.connections() {
-		opt := c.options
-		opt.Connections = n
-		s.dialer = session.New(opt)
+		s.dialer = c.allow(n)
 	}
 	return s, nil
+}
+
+// allow returns the dialer that opens so many connections at a time. There is one for all who ask, also after an error and a new
+// answer to OPTIONS, so that a service in distress does not get more of them.
+func (c *Client) allow(connections int) *session.Dialer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.fewer[connections]
+	if d == nil {
+		opt := c.options
+		opt.Connections = connections
+		d = session.New(opt)
+		c.fewer[connections] = d
+	}
+	return d
 }
 
 // connections returns how many connections the options allow.
