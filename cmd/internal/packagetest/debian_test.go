@@ -94,6 +94,7 @@ say "milters $(grep -c milters /etc/postfix/main.cf || true)"
 kill -0 "$pid" 2>/dev/null || say "stopped"
 dpkg -i /assay.deb 2>&1
 grep -q mine /etc/assay/assay.yaml && say "installed again"
+find /etc/systemd/system -lname /dev/null | grep assay || say "nothing is masked"
 mkdir -p /var/lib/assay/quarantine/messages/xx
 echo mail >/var/lib/assay/quarantine/messages/xx/onexx
 dpkg -P assay 2>&1
@@ -105,7 +106,7 @@ dpkg -P assay 2>&1
 [ ! -e /etc/assay ] && [ ! -e /var/lib/assay ] && [ ! -e /run/assay ] && [ ! -e /var/log/assay.log ] && say "purged"
 find / -xdev -path /proc -prune -o -name '*assay*' -print | grep -v -e '^/assay.deb$' -e '^/var/lib/dpkg' -e '^/var/log/dpkg' -e '^/etc/postfix' -e '^/var/lib/systemd' || say "nothing left"
 `)
-	wants(t, out, "what was there was put back", "== milters 0", "== removed", "== stopped", "== installed again", "holds quarantined mail and is kept",
+	wants(t, out, "what was there was put back", "== milters 0", "== removed", "== stopped", "== installed again", "== nothing is masked", "holds quarantined mail and is kept",
 		"== mail kept", "== purged", "== nothing left")
 	if strings.Contains(out, "No such file or directory") {
 		t.Errorf("a maintainer script trips:\n%s", out)
