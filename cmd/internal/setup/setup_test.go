@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -589,6 +590,33 @@ func TestOldPostfix(t *testing.T) {
 	}
 }
 
+// A hung is a machine on which process 7 is Sendmail and starts anew on SIGHUP.
+type hung struct {
+	pidFile string
+	systemd bool
+	ran     []string
+}
+
+func (h *hung) system() System {
+	return System{
+		Run: func(_ context.Context, name string, args ...string) (string, error) {
+			h.ran = append(h.ran, name+" "+strings.Join(args, " "))
+			return "", nil
+		},
+		Exists: func(path string) bool {
+			_, err := os.Stat(path)
+			return err == nil && path == h.pidFile || path == systemdRun && h.systemd
+		},
+		Hangup: func(pid int) error {
+			if pid != 7 {
+				return errors.New("it is not Sendmail")
+			}
+			h.ran = append(h.ran, "hangup 7")
+			return os.Chtimes(h.pidFile, time.Unix(1, 0), time.Unix(1, 0))
+		},
+	}
+}
+
 // A Sendmail under systemd is restarted; one that setup has brought down is started again as it was.
 func TestSendmailRestarts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -618,28 +646,37 @@ func TestSendmailRestarts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var ran []string
+		h := hung{pidFile: now.pidFile, systemd: c.systemd}
+		m := &sendmail{sys: h.system(), report: newReport(), mc: c.mc, now: now, served: c.served}
+		err := m.reload(t.Context())
+		if (err != nil) != c.fails || c.want != "" && !slices.Contains(h.ran, c.want) || !strings.Contains(strings.Join(m.report.Notes, " "), c.note) {
+			t.Errorf("%s: %v, ran %q, notes %q", c.name, err, h.ran, m.report.Notes)
+		}
+	}
+}
+
+// Where both MTAs are installed, the one that serves is taken.
+func TestBothInstalled(t *testing.T) {
+	for _, c := range []struct {
+		name, says string // what the program sendmail prints
+		postfix    bool   // it runs
+		want       string
+	}{
+		{"Postfix runs", "Version 8.17.1\n", true, "*setup.postfix"},
+		{"Sendmail owns the program", "Version 8.17.1\n Compiled with: MILTER\n", false, "*setup.sendmail"},
+		{"neither is certain", "sendmail: fatal: -bt is not supported\n", false, "*setup.postfix"},
+	} {
 		sys := System{
 			Run: func(_ context.Context, name string, args ...string) (string, error) {
-				ran = append(ran, name+" "+strings.Join(args, " "))
-				return "", nil
-			},
-			Exists: func(path string) bool {
-				_, err := os.Stat(path)
-				return err == nil && path == now.pidFile || path == systemdRun && c.systemd
-			},
-			Hangup: func(pid int) error {
-				if pid != 7 {
-					return errors.New("it is not Sendmail")
+				if name == "postfix" && !c.postfix {
+					return "", errors.New("not running")
 				}
-				ran = append(ran, "hangup 7")
-				return os.Chtimes(now.pidFile, time.Unix(1, 0), time.Unix(1, 0))
+				return map[string]string{"sendmail": c.says}[name], nil
 			},
+			Exists: func(path string) bool { return path == usualMC },
 		}
-		m := &sendmail{sys: sys, report: newReport(), mc: c.mc, now: now, served: c.served}
-		err := m.reload(t.Context())
-		if (err != nil) != c.fails || c.want != "" && !slices.Contains(ran, c.want) || !strings.Contains(strings.Join(m.report.Notes, " "), c.note) {
-			t.Errorf("%s: %v, ran %q, notes %q", c.name, err, ran, m.report.Notes)
+		if m, err := detect(t.Context(), sys, Options{}, newReport()); err != nil || fmt.Sprintf("%T", m) != c.want {
+			t.Errorf("%s: %T, %v", c.name, m, err)
 		}
 	}
 }
