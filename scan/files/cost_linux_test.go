@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -135,11 +136,12 @@ func BenchmarkPDF(b *testing.B) {
 	for name, content := range documents(b) {
 		b.Run(fmt.Sprintf("%s-%dk", name, len(content)>>10), func(b *testing.B) {
 			plain, mail := mailWith(nil), mailWith(map[string][]byte{"a.pdf": content})
+			defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the daemon has it
 			s := newBench(b)
 			s.mails(b, mail, 100)
 			s.mails(b, plain, 100)
 			var bare, with, inWorker time.Duration
-			const handful = 20
+			const handful = 25
 			b.ReportAllocs()
 			for b.Loop() {
 				h, w := s.mails(b, plain, handful)
