@@ -32,7 +32,7 @@ func holdsEncoded(f *container.File) bool {
 	if !strings.HasPrefix(f.Type, "text/") {
 		return false
 	}
-	for _, mark := range []string{"begin ", "=ybegin ", "(This file must be converted with BinHex"} {
+	for _, mark := range []string{"begin", "BEGIN", "Begin", "=ybegin ", "(This file must be converted with BinHex"} {
 		if bytes.HasPrefix(f.Content, []byte(mark)) || bytes.Contains(f.Content, []byte("\n"+mark)) {
 			return true
 		}

@@ -143,6 +143,11 @@ func findAll(text string) (all []Reading) {
 
 func TestUuencode(t *testing.T) {
 	tests := []struct{ name, text, want, file string }{
+		{"word in capitals", "BEGIN 644 a\n#86)C\n`\nend\n", "a", "abc"},
+		{"tabs", "begin\t644\ta\n#86)C\n`\nend\n", "a", "abc"},
+		{"digits of XXencode", "begin 644 a\n1MK7X\n+\nend\n", "a", "abc"},
+		{"a sentence in front of a line of capitals", "Begin forwarded message:\n-------\n", "", ""},
+		{"a sentence in front of a word", "begin with this:\nword\n", "", ""},
 		{"blanks lost", "begin 644 a\n!80\n`\nend\n", "a", "a"},
 		{"no end", "begin 644 a\n#86)C\n", "a damaged", "abc"},
 		{"blank for zero", "begin 644 a\n#    \n \nend\n", "a", "\x00\x00\x00"},

@@ -383,7 +383,7 @@ func (r *reader) container(line, text []byte) []container {
 	var c container
 	found := false
 	switch line[0] {
-	case 'b':
+	case 'b', 'B':
 		if c, found = uuencoded(text, r.limits.PartOctets); found {
 			return []container{c}
 		}

@@ -1,6 +1,9 @@
 package reading
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // A container is a file that was found inside of text.
 type container struct {
@@ -12,14 +15,14 @@ type container struct {
 }
 
 // uuencoded decodes the file whose "begin" line text starts with. It reports false when there is none: the word also
-// begins sentences. A program that reads uuencode passes over a missing mode, over blanks that were lost at the end of a
-// line, and over a missing "end".
+// begins sentences. A program that reads uuencode passes over the case of the word, over a missing mode, over blanks that
+// were lost at the end of a line, and over a missing "end". Some read XXencode as well, which has other digits.
 func uuencoded(text []byte, limit int64) (container, bool) {
 	head, pos := cutLine(text)
-	rest, isBase64 := bytes.CutPrefix(head, []byte("begin-base64 "))
+	rest, isBase64 := cutWord(head, "begin-base64")
 	if !isBase64 {
 		var found bool
-		if rest, found = bytes.CutPrefix(head, []byte("begin ")); !found {
+		if rest, found = cutWord(head, "begin"); !found {
 			return container{}, false
 		}
 	}
@@ -27,8 +30,10 @@ func uuencoded(text []byte, limit int64) (container, bool) {
 	if isBase64 {
 		return base64File(c, text, pos, limit)
 	}
+	digits := digitsOf(text[pos:])
 	for first := true; ; first = false {
 		line, n := cutLine(text[pos:])
+		line = digits(line)
 		count, valid := uuCount(line)
 		switch {
 		case first && (!valid || count == 0):
@@ -51,16 +56,59 @@ func uuencoded(text []byte, limit int64) (container, bool) {
 	}
 }
 
+// cutWord removes the word that a line begins with, and the blank behind it. Where it is not written as uuencode does, a
+// mode has to follow: many a sentence begins with "Begin".
+func cutWord(line []byte, word string) (rest []byte, found bool) {
+	n := len(word)
+	if len(line) <= n || line[n] != ' ' && line[n] != '\t' || !strings.EqualFold(string(line[:n]), word) {
+		return nil, false
+	}
+	rest = line[n+1:]
+	return rest, string(line[:n+1]) == word+" " || modeLength(rest) > 0
+}
+
+// digitsOf returns what makes lines of uuencode of the lines of a file: nothing, or where only that fits the first one, the
+// digits of XXencode by those of uuencode.
+func digitsOf(text []byte) func([]byte) []byte {
+	line, _ := cutLine(text)
+	if count, valid := uuCount(line); valid && len(line)-1 >= (count+2)/3*4 {
+		return func(line []byte) []byte { return line }
+	}
+	return fromXX
+}
+
+// fromXX returns a line of XXencode as one of uuencode. One that is none stays as it is: there are no blanks to get lost.
+func fromXX(line []byte) []byte {
+	const digits = "+-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	out := make([]byte, len(line))
+	for i, c := range line {
+		n := strings.IndexByte(digits, c)
+		if n < 0 || string(line) == "end" {
+			return line
+		}
+		out[i] = ' ' + byte(n)
+	}
+	if count, valid := uuCount(out); !valid || len(out)-1 < (count+2)/3*4 {
+		return line
+	}
+	return out
+}
+
 // uuName returns the name behind the mode of a "begin" line.
 func uuName(rest []byte) string {
+	return string(bytes.TrimSpace(rest[modeLength(rest):]))
+}
+
+// modeLength returns how many digits the mode has that stands here, 0 if it is none.
+func modeLength(rest []byte) int {
 	mode := 0
 	for mode < len(rest) && rest[mode] >= '0' && rest[mode] <= '7' {
 		mode++
 	}
-	if mode >= 3 && mode < len(rest) && rest[mode] == ' ' {
-		rest = rest[mode:]
+	if mode >= 3 && mode < len(rest) && (rest[mode] == ' ' || rest[mode] == '\t') {
+		return mode
 	}
-	return string(bytes.TrimSpace(rest))
+	return 0
 }
 
 // uuCount returns how many octets a line stands for, and whether it can be one of a uuencoded file.
