@@ -58,7 +58,7 @@ func filesOf(f *container.File, parameters string, whole []byte, yield func(cont
 	case isBase64Value(parameters):
 		return enclosed(f, fileNameOf(parameters), "", decodeBase64(value), yield)
 	case hasDataURL(value):
-		DataURLs(whole, func(mediaType string, content []byte) bool {
+		DataURLs(joined(whole), func(mediaType string, content []byte) bool {
 			more, err = enclosed(f, "data", mediaType, content, yield)
 			return more
 		})
@@ -126,6 +126,15 @@ func unfolded(text []byte) (line []byte, n int) {
 		}
 	}
 	return line, n
+}
+
+// joined returns the lines of one property without their folding.
+func joined(whole []byte) []byte {
+	for _, fold := range []string{"\n ", "\n\t"} {
+		whole = bytes.ReplaceAll(whole, []byte("\r"+fold), nil)
+		whole = bytes.ReplaceAll(whole, []byte(fold), nil)
+	}
+	return whole
 }
 
 // acts returns what a property makes a program do. A link over the Web is for a person to follow.

@@ -24,14 +24,16 @@ func DataURLs(text []byte, found func(mediaType string, content []byte) bool) (t
 		if at < 0 {
 			return false
 		}
+		quote := quoteBefore(text[:at])
 		text = text[at+len("data:"):]
-		const longestHead = 200
-		head, _, ok := bytes.Cut(text[:min(len(text), longestHead)], []byte(","))
-		if !ok || bytes.ContainsAny(head, "<>{}()\r\n") {
+		head, ok := headOf(text, quote)
+		if !ok {
 			continue
 		}
 		rest := text[len(head)+1:]
-		content := dataOf(rest[:lengthOfURL(rest)], strings.HasSuffix(strings.ToLower(strings.ReplaceAll(string(head), " ", "")), ";base64"))
+		end := lengthOfURL(rest, quote)
+		words := strings.ToLower(string(bytes.Join(bytes.Fields(head), nil)))
+		content := dataOf(rest[:end], strings.HasSuffix(words, ";base64"))
 		text = rest
 		if len(content) == 0 || isPageData(content) {
 			continue
@@ -39,11 +41,11 @@ func DataURLs(text []byte, found func(mediaType string, content []byte) bool) (t
 		if count++; count > maxDataURLs {
 			return true
 		}
-		mediaType, _, _ := strings.Cut(string(head), ";")
-		if !found(strings.ToLower(strings.TrimSpace(mediaType)), content) {
+		mediaType, _, _ := strings.Cut(words, ";")
+		if !found(mediaType, content) {
 			return false
 		}
-		text = rest[lengthOfURL(rest):]
+		text = rest[end:]
 	}
 }
 
@@ -75,8 +77,36 @@ func indexFold(text []byte, word string) int {
 	}
 }
 
-// lengthOfURL is how far an address goes: to a quote, an angle bracket or a parenthesis. Browsers drop line ends and tabs.
-func lengthOfURL(text []byte) int {
+// headOf returns the media type with which the rest of an address begins, up to the comma. Without a quotation mark in front
+// of it the word may as well be one of a script.
+func headOf(text []byte, quote string) (head []byte, ok bool) {
+	const longest, longestQuoted = 200, 4 << 10
+	if quote != "" {
+		head, _, ok = bytes.Cut(text[:min(len(text), longestQuoted)], []byte(","))
+		return head, ok && !bytes.Contains(head, []byte(quote))
+	}
+	head, _, ok = bytes.Cut(text[:min(len(text), longest)], []byte(","))
+	return head, ok && !bytes.ContainsAny(head, "<>{}()\r\n")
+}
+
+// quoteBefore returns the quotation mark that stands in front of an address, "" if there is none.
+func quoteBefore(text []byte) string {
+	text = bytes.TrimRight(text[max(0, len(text)-20):], " \t\r\n\f")
+	if n := len(text); n > 0 && (text[n-1] == '"' || text[n-1] == '\'') {
+		return string(text[n-1:])
+	}
+	return ""
+}
+
+// lengthOfURL is how far an address goes: to the quotation mark in front of it, unless another one begins before that, or to
+// a quote, an angle bracket, a parenthesis or a blank. Browsers drop line ends and tabs, and from base64 blanks as well.
+func lengthOfURL(text []byte, quote string) int {
+	if quote != "" {
+		n := bytes.IndexByte(text, quote[0])
+		if n >= 0 && indexFold(text[:n], "data:") < 0 {
+			return n
+		}
+	}
 	n := bytes.IndexAny(text, "\"'<>`) \x00")
 	if n < 0 {
 		return len(text)

@@ -156,6 +156,39 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What a data: URL holds is found however the address is written. "cabled" is what the file says.
+func TestDataURLs(t *testing.T) {
+	long := "<a href=\"data:application/x;a=" + strings.Repeat("b", 300) + ";base64,Y2FibGVk\">"
+	for name, text := range map[string]string{
+		"quoted":               `<a href="data:application/x;base64,Y2FibGVk">`,
+		"without quotes":       `<a href=data:application/x;base64,Y2FibGVk>`,
+		"style":                `a { b: url(data:application/x;base64,Y2FibGVk) }`,
+		"plain":                `<a href="data:,cabled">`,
+		"escaped":              `<a href="data:,%63abled">`,
+		"blanks in base64":     `<a href="data:;base64,Y2 Fi bGVk">`,
+		"line ends in base64":  "<a href='data:;base64,Y2Fi\n\tbGVk'>",
+		"blanks in the head":   `<a href=" data:application/x; base64 ,Y2FibGVk">`,
+		"line end in the head": "<a href=\"data:application/x;\nbase64,Y2FibGVk\">",
+		"a long head":          long,
+		"brackets in the head": `<a href="data:application/x;a=({<>});base64,Y2FibGVk">`,
+		"behind an open quote": `"data:,x <a href='data:;base64,Y2 FibGVk'>`,
+		"behind a picture":     `<img src="data:image/gif;base64,R0lGODlh"><a href="data:;base64,Y2FibGVk">`,
+	} {
+		found := false
+		DataURLs([]byte(text), func(_ string, content []byte) bool {
+			found = found || string(content) == "cabled"
+			return true
+		})
+		if !found {
+			t.Errorf("%s: not found", name)
+		}
+	}
+	DataURLs([]byte(`let a = {data: f(x), b: "data:" + y, c}; data: 1`), func(_ string, content []byte) bool {
+		t.Errorf("found %q", content)
+		return true
+	})
+}
+
 // The error of the sink ends the inspection.
 func TestSinkError(t *testing.T) {
 	broken := errors.New("no")
@@ -186,6 +219,7 @@ func TestMailAndWeb(t *testing.T) {
 		{"calendar", "x.ics", "BEGIN:VCALENDAR\r\nX-ALT-DESC;FMTTYPE=text/html:<script>x</script>\r\nEND:VCALENDAR\r\n", scan.ActiveHTML, 1},
 		{"calendar that loads a file", "x.ics", "BEGIN:VCALENDAR\r\nATTACH:fi\r\n le://host/a.exe\r\nEND:VCALENDAR\r\n", scan.RemoteObject, 1},
 		{"calendar that starts a program", "x.ics", "BEGIN:VCALENDAR\r\nACTION:PROCEDURE\r\nEND:VCALENDAR\r\n", scan.Launch, 1},
+		{"calendar with a file", "x.ics", "BEGIN:VCALENDAR\r\nATTACH:data:application/x;base64,Y2Fi\r\n bGVk\r\nEND:VCALENDAR\r\n", "", 3},
 		{"quiet calendar", "x.ics", "BEGIN:VCALENDAR\r\nURL:https://example.com/\r\nSUMMARY:file the report\r\nEND:VCALENDAR\r\n", "", 1},
 		{"card", "x.vcf", "BEGIN:VCARD\r\nitem1.URL:\\\\host\\share\r\nEND:VCARD\r\n", scan.RemoteObject, 1},
 		{"quiet card", "x.vcf", "BEGIN:VCARD\nURL:https://example.com/\nEND:VCARD\n", "", 1},
