@@ -114,7 +114,7 @@ func TestSlowMail(t *testing.T) {
 		})
 	}
 	mails.Wait()
-	if s := g.Status()[0]; !s.Up || s.Unanswered != 6 {
+	if s := g.Status()[0]; !s.Up {
 		t.Errorf("%+v", s)
 	}
 	if kind, err := ask(t, g, EICAR()); kind != virus.Infected || err != nil {
