@@ -125,15 +125,15 @@ const (
 )
 
 // isSpace reports whether a character is white space: ISO 32000-1 Table 1.
-func isSpace(c byte) bool { return c <= ' ' && spaces>>c&1 != 0 }
+func isSpace(c byte) bool { return c <= ' ' && spaces>>(c&63)&1 != 0 }
 
 // isRegular reports whether a character may be part of a word or name: ISO 32000-1 Section 7.2.2.
 func isRegular(c byte) bool {
 	switch c >> 6 {
 	case 0:
-		return special>>c&1 == 0
+		return special>>(c&63)&1 == 0
 	case 1:
-		return from64>>(c-64)&1 == 0
+		return from64>>(c&63)&1 == 0
 	}
 	return true
 }
@@ -295,6 +295,9 @@ func escape(out, raw []byte, i int) ([]byte, int) {
 
 // word reads a number, a reference, true, false, null, or a keyword.
 func (p *parser) word() any {
+	if n, ok := p.digits(); ok {
+		return p.number(n)
+	}
 	raw := p.run()
 	switch string(raw) {
 	case "true":
@@ -317,6 +320,25 @@ func (p *parser) word() any {
 		}
 		return real{}
 	}
+	return p.number(n)
+}
+
+// digits reads what most words are: a few digits and nothing else. It stays where it is in front of anything else.
+func (p *parser) digits() (n int64, ok bool) {
+	i := p.pos
+	for i < len(p.data) && i < p.pos+16 && p.data[i] >= '0' && p.data[i] <= '9' {
+		n = n*10 + int64(p.data[i]-'0')
+		i++
+	}
+	if i == p.pos || i < len(p.data) && isRegular(p.data[i]) {
+		return 0, false
+	}
+	p.pos = i
+	return n, true
+}
+
+// number returns an integer that was read, or the reference that it begins.
+func (p *parser) number(n int64) any {
 	if gen, end, ok := p.reference(); ok && n >= 0 {
 		p.pos = end
 		return ref{int(n), gen}
