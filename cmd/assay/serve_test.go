@@ -349,6 +349,9 @@ func TestDrainAndNotify(t *testing.T) {
 
 // A daemon that cannot listen does not start, and says why.
 func TestServeCannotListen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, that loads the rules four times (-short)")
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

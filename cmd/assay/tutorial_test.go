@@ -145,6 +145,9 @@ func printed(text string) string {
 
 // TestTutorial does what the tutorial says, with the files and the commands as they are printed there.
 func TestTutorial(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, for half a minute under the race detector (-short)")
+	}
 	text, err := os.ReadFile("../../packaging/doc/first-rule.md")
 	if err != nil {
 		t.Fatal(err)
