@@ -169,9 +169,20 @@ func (w *writer) period(d time.Duration) string {
 		return plain(n) + w.t(" days", " Tage")
 	}
 	text := d.String()
-	text = strings.TrimSuffix(strings.TrimSuffix(text, "0s"), "0m")
-	if text == "" {
-		return "0s"
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// after writes a span of time as it stands behind "after" and "nach".
+func (w *writer) after(d time.Duration) string {
+	text := w.period(d)
+	if strings.HasSuffix(text, " Tage") {
+		return text + "n"
 	}
 	return text
 }

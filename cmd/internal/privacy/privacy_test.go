@@ -211,3 +211,16 @@ func TestLanguages(t *testing.T) {
 		}
 	}
 }
+
+// Spans of time keep their digits.
+func TestPeriods(t *testing.T) {
+	en, de := &writer{Input: Input{Language: English}}, &writer{Input: Input{Language: German}}
+	for d, want := range map[time.Duration][2]string{
+		0: {"0s", "0s"}, 30 * time.Second: {"30s", "30s"}, 10 * time.Minute: {"10m", "10m"}, 90 * time.Second: {"1m30s", "1m30s"},
+		10 * time.Hour: {"10h", "10h"}, 20*time.Hour + 10*time.Minute: {"20h10m", "20h10m"}, 24 * time.Hour: {"1 day", "1 Tag"}, 240 * time.Hour: {"10 days", "10 Tagen"},
+	} {
+		if got := [2]string{en.after(d), de.after(d)}; got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}

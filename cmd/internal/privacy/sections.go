@@ -152,7 +152,7 @@ func (w *writer) log() Section {
 
 // pseudonyms says how long pseudonyms can be resolved.
 func (w *writer) pseudonyms() string {
-	life := w.period(w.c.Log.PseudonymRotation)
+	life := w.after(w.c.Log.PseudonymRotation)
 	if w.c.Log.PseudonymKey == "" {
 		return w.t("In memory only. It is replaced with every restart, and after "+life+" at the latest; lines from before are anonymous then.",
 			"Nur im Arbeitsspeicher. Er wird bei jedem Neustart ersetzt, spätestens nach "+life+"; ältere Zeilen sind dann anonym.")
@@ -214,17 +214,19 @@ func (w *writer) quarantine() string {
 		"operator": w.t("operators", "Betreiber"), "never": w.t("nobody", "niemand"),
 	}[string(q.ReleaseClass)]
 	release := w.t(" Unless a rule says otherwise it is released by: ", " Wenn eine Regel nichts anderes sagt, gibt frei: ") + class + "."
+	audit := w.t(" Who has looked at a message, released or removed it, when and why, and the recipients of a release stand in audit.log in ",
+		" Wer eine Nachricht angesehen, freigegeben oder gelöscht hat, wann und warum, und die Empfänger einer Freigabe stehen in audit.log in ") +
+		q.Dir + w.t(", which Assay never removes.", ", das Assay nie löscht.")
 	switch q.Mode {
 	case config.QuarantineStore:
 		return w.t("Complete, with its envelope, in ", "Vollständig, mit Umschlag, in ") + w.who(q.Dir) + w.t(", for ", ", für ") + w.period(q.Retention) +
-			w.t("; then a timer removes it (assay quarantine expire). Every access, release and removal is logged there with person and reason.",
-				"; danach löscht sie ein Zeitgeber (assay quarantine expire). Jeder Zugriff, jede Freigabe und Löschung wird dort mit Person und Grund vermerkt.") + release
+			w.t("; then a timer removes it (assay quarantine expire).", "; danach löscht sie ein Zeitgeber (assay quarantine expire).") + release + audit
 	case config.QuarantineMailbox:
 		return w.t("Complete, sent to ", "Vollständig, gesendet an ") + q.Mailbox + w.t("; retention and access are those of this mailbox.",
 			"; Aufbewahrung und Zugriff sind die dieses Postfachs.") + release
 	}
-	return w.t("In the queue of the mail server, until somebody releases or removes it. Assay keeps nothing of it.",
-		"In der Warteschlange des Mailservers, bis jemand sie freigibt oder löscht. Assay bewahrt davon nichts auf.") + release
+	return w.t("In the queue of the mail server, until somebody releases or removes it. Assay keeps no copy.",
+		"In der Warteschlange des Mailservers, bis jemand sie freigibt oder löscht. Assay bewahrt keine Kopie auf.") + release + audit
 }
 
 // originals says whether originals are kept.
