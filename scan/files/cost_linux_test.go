@@ -1,11 +1,13 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"assay/scan"
+	"assay/scan/attach"
 	"assay/scan/inspect"
 	"assay/scan/worker"
 	"assay/verify/message"
@@ -81,12 +84,8 @@ func (b *bench) mails(t testing.TB, raw string, n int) (here, workers time.Durat
 	t.Helper()
 	h, w := b.spent(t)
 	for range n {
-		m, err := message.Read(strings.NewReader(raw), message.Envelope{}, message.Limits{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := parsed(t, raw)
 		r := b.Scan(context.Background(), m)
-		_ = m.Close()
 		for _, o := range r.Objects {
 			if o.State != scan.Inspected {
 				t.Fatalf("%s is %s: %s", o.Path, o.State, o.Method)
@@ -95,6 +94,16 @@ func (b *bench) mails(t testing.TB, raw string, n int) (here, workers time.Durat
 	}
 	here, workers = b.spent(t)
 	return here - h, workers - w
+}
+
+// parsed is a message that is in memory.
+func parsed(t testing.TB, raw string) *message.Message {
+	t.Helper()
+	m, err := message.Read(strings.NewReader(raw), message.Envelope{}, message.Limits{Memory: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // mailWith is a mail with files, as mail programs send them.
@@ -163,4 +172,121 @@ func least(a, b time.Duration) time.Duration {
 		return b
 	}
 	return min(a, b)
+}
+
+// BenchmarkLarge is what a mail of 25 MB costs that brings twenty files of five kinds.
+func BenchmarkLarge(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the daemon has it
+	noise := newPDF("1.4")
+	large := func(content []byte) []byte { // of the size of each file
+		return bytes.Repeat(content, 1+920<<10/len(content))[:920<<10]
+	}
+	files := map[string][]byte{}
+	for i := range 4 {
+		picture := append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), noise.noise(920<<10)...)
+		files[fmt.Sprintf("%d.pdf", i)] = manyPages(i)
+		files[fmt.Sprintf("%d.jpg", i)] = picture
+		files[fmt.Sprintf("%d.zip", i)] = zipped(b, "a.jpg", string(picture[:450<<10]), "b.jpg", string(picture[:20])+string(picture[450<<10:]))
+		files[fmt.Sprintf("%d.txt", i)] = large([]byte("2026-11-22;invoice;4711;Stuttgart;119,00\r\n"))
+		files[fmt.Sprintf("%d.json", i)] = append(large([]byte(`{"invoice": 4711, "city": "Stuttgart"}, `)), '}')
+	}
+	mail := mailWith(files)
+	s := newBench(b)
+	s.mails(b, mail, 2)
+	var all, inWorker time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		h, w := s.mails(b, mail, 1)
+		all, inWorker = least(all, h+w), least(inWorker, w)
+	}
+	b.ReportMetric(float64(len(mail))/1e6, "MB/mail")
+	b.ReportMetric(float64(all.Microseconds())/1e3, "cpu-ms/mail")
+	b.ReportMetric(float64(inWorker.Microseconds())/1e3, "worker-cpu-ms/mail")
+}
+
+// A mail without files has nothing that a worker is needed for.
+func TestNoFilesNoWorker(t *testing.T) {
+	events := 0
+	pool := worker.New(worker.Options{Command: []string{"/proc/self/exe", "worker"}, Workers: 1, Observe: func(worker.Event) { events++ }})
+	s := New(Options{Engine: pool})
+	m := parsed(t, mailWith(nil))
+	r := s.Scan(context.Background(), m)
+	pool.Close()
+	if events > 0 || len(r.Objects) > 0 {
+		t.Errorf("%d workers, %v", events, objects(r))
+	}
+}
+
+// A file is decoded into memory that serves other mails as well, and is not copied on its way to the worker. That is most of
+// what a small file costs, since copies have to be collected.
+func TestFilesAreNotCopied(t *testing.T) {
+	const mails = 20
+	content := written()
+	m := parsed(t, mailWith(map[string][]byte{"a.pdf": content}))
+	s := newBench(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would empty the pools
+	var before, after runtime.MemStats
+	s.Scan(t.Context(), m)
+	runtime.ReadMemStats(&before)
+	for range mails {
+		s.Scan(t.Context(), m)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / mails; each > uint64(2*len(content)) { // with the race detector, pools lose some
+		t.Errorf("a file of %d octets makes %d octets of garbage", len(content), each)
+	} else {
+		t.Logf("a file of %d octets makes %d octets of garbage", len(content), each)
+	}
+}
+
+// The objects of a PDF share memory: one is not more than a few allocations.
+func TestObjectsShareMemory(t *testing.T) {
+	const most = 10
+	for _, one := range []struct {
+		name    string
+		content []byte
+		objects int
+	}{{"typeset", typeset(), typesetObjects}, {"tagged", tagged(), bytes.Count(tagged(), []byte("\nendobj"))}} {
+		allocations := testing.AllocsPerRun(10, func() { inspected(t, inProcess(), one.content) })
+		if each := allocations / float64(one.objects); each > most {
+			t.Errorf("%s: %.1f allocations for each of %d objects", one.name, each, one.objects)
+		}
+	}
+}
+
+// inspected inspects a PDF.
+func inspected(t testing.TB, e inspect.Engine, content []byte) inspect.Result {
+	o := attach.Identify("a.pdf", "application/pdf", content[:min(len(content), attach.Window)])
+	r, err := e.Inspect(t.Context(), inspect.Job{Object: o, Content: content}, nil)
+	if err != nil || r.Objects[0].State != scan.Inspected {
+		t.Fatal(r.Objects, err)
+	}
+	return r
+}
+
+// What cannot act, such as pictures and fonts, is passed over: however many readers are asked about a file, that costs less
+// than to look at each of its octets a few times.
+func TestPicturesArePassedOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("times are not measured with -short")
+	}
+	const most = 3
+	content := photographed()
+	engine := inProcess()
+	var inspection, pass time.Duration
+	var sum uint32
+	for range 200 {
+		start := worker.CPUTime()
+		inspected(t, engine, content)
+		inspection = least(inspection, worker.CPUTime()-start)
+		start = worker.CPUTime()
+		for _, c := range content {
+			sum = sum*31 + uint32(c)
+		}
+		pass = least(pass, worker.CPUTime()-start)
+	}
+	if inspection > most*pass {
+		t.Errorf("it takes %v; to look at each octet takes %v (%d)", inspection, pass, sum)
+	}
+	t.Logf("it takes %v; to look at each octet takes %v (%d)", inspection, pass, sum)
 }

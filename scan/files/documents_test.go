@@ -165,6 +165,9 @@ func tagged() []byte {
 	return d.table()
 }
 
+// typesetObjects is how many objects lie in the object streams of typeset.
+const typesetObjects = 1200
+
 // typeset is a document as pdfTeX writes it: its objects lie in object streams, with links and places to go to.
 func typeset() []byte {
 	d := newPDF("1.5")
@@ -173,7 +176,8 @@ func typeset() []byte {
 	type place struct{ within, index int }
 	var places []place
 	first := d.next()
-	const each, streams = 100, 12
+	const streams = 12
+	const each = typesetObjects / streams
 	numbers := first + streams
 	for s := range streams {
 		var head, body strings.Builder
@@ -198,4 +202,12 @@ func typeset() []byte {
 	d.object(flated(fmt.Sprintf("/Type /XRef /Size %d /W [1 3 1] /Root 1 0 R", size), table))
 	fmt.Fprintf(d, "startxref\n%d\n%%%%EOF\n", start)
 	return d.Bytes()
+}
+
+// manyPages is a document of 920 KB.
+func manyPages(fonts int) []byte {
+	d := newPDF("1.7")
+	d.pages(120, 45, "", "")
+	d.fonts(6+fonts, 760<<10)
+	return d.table()
 }
