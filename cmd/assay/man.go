@@ -22,6 +22,9 @@ func pages() map[string]string {
 		"5": "assay.yaml.5", "assay-rules": "manual/assay-rules.5", "assay-headers": "manual/assay-headers.7"}
 }
 
+// manualDate is the day of the manual pages, fixed so that the same program prints the same pages. It moves with a release.
+const manualDate = "2026-11-22"
+
 // man returns "man".
 func (a *app) man() *cobra.Command {
 	return &cobra.Command{
@@ -60,7 +63,7 @@ func manualPage(root *cobra.Command, name string) (string, error) {
 // commandManual returns assay(1), from the tree of commands.
 func commandManual(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString(".TH ASSAY 1 \"\" Assay \"User Commands\"\n.SH NAME\nassay \\- " + roff(strings.ToLower(root.Short[:1])+root.Short[1:]) + "\n")
+	b.WriteString(".TH ASSAY 1 \"" + manualDate + "\" Assay \"User Commands\"\n.SH NAME\nassay \\- " + roff(strings.ToLower(root.Short[:1])+root.Short[1:]) + "\n")
 	b.WriteString(".SH SYNOPSIS\n.B assay\n.I COMMAND\n.RI [ OPTION \"...] [\" ARGUMENT \"...]\"\n")
 	b.WriteString(".SH DESCRIPTION\n" + roff(root.Long) + "\n.SH COMMANDS\n")
 	commandSections(&b, root)
@@ -107,7 +110,7 @@ func commandSections(b *strings.Builder, c *cobra.Command) {
 // configManual returns assay.yaml(5), from the table of keys.
 func configManual() string {
 	var b strings.Builder
-	b.WriteString(".TH ASSAY.YAML 5 \"\" Assay \"File Formats\"\n.SH NAME\nassay.yaml \\- configuration of Assay\n.SH DESCRIPTION\n")
+	b.WriteString(".TH ASSAY.YAML 5 \"" + manualDate + "\" Assay \"File Formats\"\n.SH NAME\nassay.yaml \\- configuration of Assay\n.SH DESCRIPTION\n")
 	b.WriteString(roff("One YAML document. Unknown and duplicate keys are errors, and a configuration with an error is never used in "+
 		"part; \"assay config check\" reports every problem at once. What is not set has its default. A list may be written as one "+
 		"value. Durations have a unit (500ms, 5s, 2m, 1h), sizes too (64KiB, 10MiB, 1GiB).") + "\n")
