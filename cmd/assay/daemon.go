@@ -140,7 +140,7 @@ func (g *generation) open(d *daemon) {
 		})
 		checking.Go(func() { g.recipients.Run(ctx) })
 		if g.rows != nil {
-			checking.Go(func() { d.watchRows(ctx, g.rows) })
+			checking.Go(func() { d.watchRows(ctx, g) })
 		}
 		g.tell.Run(ctx)
 		d.log.Debug("notifications ended")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"assay/cmd/internal/config"
+	"assay/cmd/internal/health"
 	"assay/milter/filter"
 	"assay/milter/plan"
 	"assay/milter/store"
@@ -103,12 +104,19 @@ func becauseOfDMARC(d rules.Decision) report.Disposition {
 const rowsEvery = time.Minute
 
 // watchRows keeps the figures of reports up to date until ctx ends.
-func (d *daemon) watchRows(ctx context.Context, s *store.Store) {
+func (d *daemon) watchRows(ctx context.Context, g *generation) {
 	ticker := time.NewTicker(rowsEvery)
 	defer ticker.Stop()
 	var last map[store.State]int64
+	lost := map[store.Cause]int64{}
 	for {
-		if now, err := s.Status(ctx); err == nil {
+		for cause, n := range g.rows.Stats().Dropped {
+			d.metrics.RowsDropped(string(cause), n-lost[cause])
+			lost[cause] = n
+		}
+		free, _ := health.Disk(g.config.Verify.DMARC.Reports.Dir, 0) // what cannot be written is in the log
+		d.metrics.DiskFree("verify.dmarc.reports.dir", free)
+		if now, err := g.rows.Status(ctx); err == nil {
 			for _, state := range reportStates() {
 				if n := now.Deliveries[state] - last[state]; last != nil && n > 0 {
 					d.metrics.ReportsSent(string(state), n)

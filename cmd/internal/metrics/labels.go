@@ -3,6 +3,7 @@ package metrics
 import (
 	"slices"
 
+	"assay/milter/store"
 	"assay/rules"
 	"assay/scan"
 	"assay/scan/html"
@@ -100,6 +101,11 @@ func stages() words { return words{"verify", "scan", "rules", "total"} }
 func limits() words { return words{"header", "body", "time", "dns", "fields_removed", "connections"} }
 
 func outcomes() words { return words{"ok", "error"} }
+
+// rowCauses are why a message is missing in a DMARC aggregate report.
+func rowCauses() words {
+	return list(store.CauseMemory, store.CauseRows, store.CauseBytes, store.CauseLate, store.CauseInvalid, store.CauseClosed)
+}
 
 // reportResults are the ends of a DMARC aggregate report.
 func reportResults() words { return words{"sent", "failed", "suppressed", "refused", "expired"} }

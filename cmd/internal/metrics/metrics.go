@@ -50,6 +50,7 @@ type Metrics struct {
 	tls         *prometheus.CounterVec
 	connections *prometheus.CounterVec
 	reports     *prometheus.CounterVec
+	rowsLost    *prometheus.CounterVec
 	quarantine  prometheus.Gauge
 	health      *prometheus.GaugeVec
 	ready       prometheus.Gauge
@@ -146,6 +147,7 @@ func (m *Metrics) newServerMetrics() {
 // newStateMetrics makes the collectors about the state of the daemon.
 func (m *Metrics) newStateMetrics() {
 	m.reports = m.counters("dmarc_reports_sent_total", "DMARC aggregate reports (RFC 9990) by what became of them, one for each address.", "result")
+	m.rowsLost = m.counters("dmarc_rows_dropped_total", "Messages that are missing in DMARC reports, by why.", "cause")
 	m.quarantine = m.gauge("quarantine_messages", "Messages in the quarantine of Assay.")
 	m.health = m.gaugeVec("health", "1 while the check of the daemon's own state succeeds.", "check")
 	m.ready = m.gauge("ready", "1 while every check of the daemon's own state succeeds, which is what /readyz says.")
@@ -158,7 +160,7 @@ func (m *Metrics) newStateMetrics() {
 func (m *Metrics) preset() {
 	for counter, values := range map[*prometheus.CounterVec]words{
 		m.messages: dispositions(), m.trust: trusts(), m.tls: versions(), m.connections: versions(), m.smime: states(), m.html: htmlKinds(),
-		m.limits: limits(), m.reloads: outcomes(), m.ruleLoads: outcomes(), m.reports: reportResults(), m.notified: {"delivered", "lost"},
+		m.limits: limits(), m.reloads: outcomes(), m.ruleLoads: outcomes(), m.reports: reportResults(), m.rowsLost: rowCauses(), m.notified: {"delivered", "lost"},
 		m.virus: virusResults(),
 	} {
 		for _, v := range values {
@@ -387,6 +389,11 @@ func (m *Metrics) ObserveTLS(version string) {
 // ReportsSent counts DMARC aggregate reports that ended in the same way: sent, failed, suppressed, refused or expired.
 func (m *Metrics) ReportsSent(result string, n int64) {
 	m.reports.WithLabelValues(reportResults().of(result)).Add(float64(n))
+}
+
+// RowsDropped counts messages that are missing in DMARC reports for the same cause.
+func (m *Metrics) RowsDropped(cause string, n int64) {
+	m.rowsLost.WithLabelValues(rowCauses().of(cause)).Add(float64(n))
 }
 
 // Quarantine notes how many messages are in the quarantine.
