@@ -26,8 +26,9 @@ import (
 func (a *app) quarantine() *cobra.Command {
 	return group("quarantine", "Look at quarantined mail, release it, delete it",
 		"Look at quarantined mail, release it, delete it. Where it is, quarantine.mode in the configuration says: with hold the\n"+
-			"commands work on the queue of the MTA, with store on quarantine.dir. Only root and the user that Assay runs as may do so.\n"+
-			"Releases and deletions are written to audit.log in quarantine.dir, with the person and the reason, before they happen.",
+			"commands work on the queue of the MTA, which only root may read, with store on quarantine.dir, which the user that Assay runs\n"+
+			"as may use, too. Who looks at a message, releases or deletes it is in audit.log in quarantine.dir before it happens, with the\n"+
+			"reason that he gives.",
 		a.quarantineList(), a.quarantineShow(), a.quarantineRelease(), a.quarantineDelete(), a.quarantineExpire(), a.quarantineCheck())
 }
 

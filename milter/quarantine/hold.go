@@ -132,7 +132,10 @@ func (q *postfixQueue) Held(ctx context.Context) ([]*Entry, error) {
 func (q *postfixQueue) describe(ctx context.Context, e *Entry) (bool, error) {
 	var header bytes.Buffer
 	if err := q.Header(ctx, e.ID, &header); err != nil {
-		return false, nil // it was released meanwhile
+		if strings.Contains(err.Error(), "No such file or directory") {
+			return false, nil // it was released meanwhile
+		}
+		return false, err
 	}
 	m, err := message.Read(&header, message.Envelope{}, message.Limits{})
 	if err != nil {
