@@ -12,12 +12,14 @@ import (
 
 	"assay/scan"
 	"assay/scan/archive/arj"
+	"assay/scan/archive/disk"
 	"assay/scan/archive/tar"
 	"assay/scan/attach"
 	"assay/scan/container"
 )
 
-// behind reads what stands behind the end of another file: archives that 7-Zip, WinRAR and others find wherever they begin.
+// behind reads what stands inside of another file or behind its end: archives that 7-Zip, WinRAR and others find wherever
+// they begin, and pages that Word finds so.
 // What archives and programs have inside of them is for their own Readers, and ZIP files are for theirs.
 type behind struct{}
 
@@ -39,7 +41,7 @@ func (behind) Read(f *container.File, yield func(container.Member) bool) contain
 			return container.Limited(err, v.Signs...)
 		}
 		if f.Type != attach.Unknown && !bytes.HasPrefix(f.Content, []byte(compound)) {
-			v.Signs = append(v.Signs, container.Sign{Trait: scan.Polyglot, Detail: fmt.Sprintf("an archive behind %d octets of something else", at)})
+			v.Signs = append(v.Signs, container.Sign{Trait: scan.Polyglot, Detail: fmt.Sprintf("another file behind %d octets", at)})
 		}
 		if !yield(container.Member{Name: fmt.Sprintf("from octet %d", at), Content: content}) {
 			break
@@ -77,7 +79,30 @@ func marks() []mark {
 		{"**ACE**", 7, reader(arj.Reader{})},
 		{"MSCF\x00\x00\x00\x00", 0, isCabinet},
 		{"ustar", 257, reader(tar.Reader{})},
+		{"070701", 0, reader(tar.Reader{})},
+		{"070702", 0, reader(tar.Reader{})},
+		{"070707", 0, reader(tar.Reader{})},
+		{"CD001", 32769, reader(disk.Reader{})},
+		{"MSWIM\x00\x00\x00", 0, nil},
 	}
+}
+
+// pages are how archived web pages begin (RFC 2557), which Word opens wherever they do. Text may well quote a header.
+func pages(f *container.File) []mark {
+	if f.Type != "application/pdf" && f.Type != attach.Unknown && !strings.HasPrefix(f.Type, "image/") || f.Type == "image/svg+xml" {
+		return nil
+	}
+	return []mark{{"MIME-Version:", 0, isPage}, {"Mime-Version:", 0, isPage}, {"mime-version:", 0, isPage}}
+}
+
+// isPage reports whether a header of MIME begins that has the type of a page.
+func isPage(b []byte) bool {
+	const near = 2 << 10
+	head := bytes.ToLower(b[:min(len(b), near)])
+	if !bytes.Contains(head, []byte("content-type:")) {
+		return false
+	}
+	return bytes.Contains(head, []byte("multipart/")) || bytes.Contains(head, []byte("text/html"))
 }
 
 // le32 reads a number.
@@ -94,7 +119,7 @@ func hidden(f *container.File) []int {
 		return nil
 	}
 	var places []int
-	for _, m := range marks() {
+	for _, m := range append(marks(), pages(f)...) {
 		next := max(from+m.at, m.at+1)
 		for try := 0; try < tries && next < len(f.Content) && f.Budget.Check() == nil; try++ {
 			i := bytes.Index(f.Content[next:], []byte(m.octets))
@@ -121,9 +146,7 @@ func begin(f *container.File) int {
 		return 1
 	case bytes.HasPrefix(f.Content, []byte(compound)):
 		return 512
-	case sub == "pdf":
-		return bytes.LastIndex(f.Content, []byte("%%EOF"))
-	case sub == "octet-stream", sub == "rtf", sub == "xml", sub == "xhtml+xml", sub == "postscript", sub == "json", sub == "x-sylk":
+	case sub == "octet-stream", sub == "pdf", sub == "rtf", sub == "xml", sub == "xhtml+xml", sub == "postscript", sub == "json", sub == "x-sylk":
 		return 1
 	case bytes.HasPrefix(f.Content, []byte("PK\x03\x04")):
 		if at := bytes.LastIndex(f.Content, []byte("PK\x05\x06")); at >= 0 {

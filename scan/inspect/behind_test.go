@@ -42,6 +42,25 @@ func TestArchiveBehind(t *testing.T) {
 	}
 }
 
+// What Word opens as a web page is found in the middle of a PDF, and so are archives between its objects. A text may quote
+// the header of a mail.
+func TestInsidePDF(t *testing.T) {
+	page := "\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=b\n\n--b\nContent-Type: text/html\n\n<script>hidden</script>\n--b--\n"
+	start, end := "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n", "trailer<</Root 1 0 R>>\n%%EOF\n"
+	for name, content := range map[string]string{
+		"a.doc": start + page + end, "b.doc": start + end + page, "c.pdf": start + gzipped(hiddenText) + "\n" + end, "d.jpg": "\xff\xd8\xff\xe0\x00\x10JFIF\x00" + page,
+		"e.txt": "They wrote:\n" + page,
+	} {
+		o := attach.Identify(name, "", []byte(content))
+		o.Path = name
+		got, r, _ := inspected(t, Options{}, Job{Object: o, Content: []byte(content)})
+		want := name != "e.txt"
+		if polyglot := slices.Contains(r.Objects[0].Traits, scan.Polyglot); polyglot != want || want && len(got) < 2 {
+			t.Errorf("%s: %q, polyglot %v", name, got, polyglot)
+		}
+	}
+}
+
 // Octets that agree with a mark by chance are no archive, and many of them cost little.
 func TestNothingBehind(t *testing.T) {
 	noise := bytes.Repeat([]byte("\x1f\x8b\x08\x00....\x60\xea\x10\x00-lh5-1AY&SY\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff MSCF\x00\x00\x00\x00ustar7z\xbc\xaf\x27\x1c"), 100000)
