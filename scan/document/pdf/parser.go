@@ -121,6 +121,7 @@ func (p *parser) space() {
 const (
 	spaces  uint64 = 1<<' ' | 1<<'\n' | 1<<'\r' | 1<<'\t' | 1<<0 | 1<<'\f'
 	special uint64 = spaces | 1<<'(' | 1<<')' | 1<<'<' | 1<<'>' | 1<<'/' | 1<<'%'
+	figures uint64 = spaces | 0x3ff<<'0' | 1<<'+' | 1<<'-' | 1<<'.'
 	from64  uint64 = 1<<('['-64) | 1<<(']'-64) | 1<<('{'-64) | 1<<('}'-64)
 )
 
@@ -462,6 +463,10 @@ func (p *parser) entry(depth int) (more bool, err error) {
 	if !ok {
 		return true, nil
 	}
+	if key != "W" && p.figures() {
+		p.meter.entries = append(p.meter.entries, entry{key, array(nil)})
+		return true, nil
+	}
 	before = p.pos
 	v, err = p.object(depth)
 	if word, junk := v.(keyword); junk {
@@ -472,4 +477,23 @@ func (p *parser) entry(depth int) (more bool, err error) {
 	}
 	p.meter.entries = append(p.meter.entries, entry{key, v})
 	return true, err
+}
+
+// figures passes over an array of nothing but numbers, such as a rectangle, a colour or widths, and reports whether there was one.
+// Such numbers are of use to this package only in W of a cross-reference stream.
+func (p *parser) figures() bool {
+	p.space()
+	if p.pos == len(p.data) || p.data[p.pos] != '[' {
+		return false
+	}
+	for i, c := range p.data[p.pos+1:] {
+		if c == ']' {
+			p.pos += i + 2
+			return true
+		}
+		if c > '9' || figures>>(c&63)&1 == 0 {
+			return false
+		}
+	}
+	return false
 }
