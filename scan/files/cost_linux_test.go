@@ -270,7 +270,7 @@ func TestPicturesArePassedOver(t *testing.T) {
 	if testing.Short() {
 		t.Skip("times are not measured with -short")
 	}
-	const most = 3
+	const most = 4
 	content := photographed()
 	engine := inProcess()
 	var inspection, pass time.Duration
