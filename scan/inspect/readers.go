@@ -43,6 +43,7 @@ func Readers() [][]container.Reader {
 		{mail{}},
 		{web{}},
 		{card{}},
+		{xdp{}},
 		{behind{}},
 	}
 }

@@ -19,7 +19,7 @@ const (
 // active reports whether a name is that of an action other than to go to a page: ISO 32000-2 Table 201.
 func active(n name) bool {
 	switch n {
-	case "JavaScript", "Launch", "SubmitForm", "ImportData", "GoToR", "GoToE", "URI", "Rendition", "Movie", "Sound",
+	case "JavaScript", "Launch", "SubmitForm", "ImportData", "GoToR", "GoToE", "Thread", "URI", "Rendition", "Movie", "Sound",
 		"RichMediaExecute", "GoTo3DView", "Named", "RichMedia", "Screen", "3D":
 		return true
 	}
@@ -246,6 +246,10 @@ func (s *survey) actionOf(o *object, d dict, n name) {
 		s.sign(scan.SubmitForm, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
 	case "GoToR", "GoToE":
 		s.sign(scan.RemoteGoTo, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
+	case "Thread": // ISO 32000-1 Section 12.6.4.6: of another file
+		if d.has("F") {
+			s.sign(scan.RemoteGoTo, "%s, object %d%s", n, o.num, s.named(o, d.get("F")))
+		}
 	case "Rendition", "Movie", "Sound", "RichMediaExecute", "GoTo3DView":
 		if d.get("Type") != name("StructElem") {
 			s.sign(scan.RichMedia, "%s action, object %d", n, o.num)
@@ -444,8 +448,10 @@ func (s *survey) next(v any) []any {
 // harmless reports whether an action only changes what is seen of the document.
 func (s *survey) harmless(n name, d dict) bool {
 	switch n {
-	case "GoTo", "GoToDp", "SetOCGState", "Hide", "Trans", "Thread":
+	case "GoTo", "GoToDp", "SetOCGState", "Hide", "Trans":
 		return true
+	case "Thread":
+		return !d.has("F")
 	case "Named":
 		switch n, _ := s.f.resolve(d.get("N")).(name); n {
 		case "NextPage", "PrevPage", "FirstPage", "LastPage":

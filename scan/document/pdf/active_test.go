@@ -50,6 +50,8 @@ func TestActive(t *testing.T) {
 		{"form", document("", "<</S/SubmitForm/F<</FS/URL/F(http://x.test/form)>>>>"), "submit-form"},
 		{"import", document("", "<</S/ImportData/F(x.fdf)>>"), "submit-form"},
 		{"other file", document("", "<</S/GoToR/F(\\\\\\\\host\\\\share\\\\x.pdf)/D[0/Fit]>>"), "remote-goto"},
+		{"thread of another file", document("", "<</S/Thread/F(\\\\\\\\host\\\\share\\\\x.pdf)/D0>>"), "remote-goto"},
+		{"thread", document("", "<</S/Thread/D 0>>"), ""},
 		{"film", document("", "<</Type/Annot/Subtype/Screen>>", "<</S/Rendition/R<</Type/Rendition/S/MR>>/OP 0>>"), "rich-media"},
 		{"sound", document("", "<</S/Sound/Sound 5 0 R>>"), "rich-media"},
 		{"3D", document("", "<</Type/Annot/Subtype/3D/3DD 5 0 R>>", stream("/Type/3D/Subtype/U3D", []byte("x"))), "rich-media"},
