@@ -3,6 +3,7 @@
 # make clients what mail clients make of delivered messages, with a real Thunderbird too
 # make html    hours of HTML in Chromium: all vectors, generated documents, pictures of newsletters before and after
 # make packages  deb and rpm for amd64 and arm64 in dist/packages, the same octets whenever they are built
+# make booted    the package under a real systemd, in a container that boots; too large to run every time
 # make image     a container image in dist/image, without a container engine
 #
 # Both install what they need on Debian 12 (packaging/test/deps.sh). What they build is in dist/.
@@ -29,7 +30,7 @@ MTAS  := $(shell command -v apt-get >/dev/null 2>&1 && echo ASSAY_REQUIRE_MTA=1)
 REPORT := $(GO) run ./cmd/internal/testreport
 ABSENT := $(if $(MTAS),$(if $(SUDO),only root may mount|)ASSAY_VECTORS|IPv6|ASSAY_CHROMIUM_FUZZ|ASSAY_LAYOUT|ASSAY_THUNDERBIRD,.)
 
-.PHONY: all build packages image demo test lint fast race e2e packed html clients deps root clean
+.PHONY: all build packages booted image demo test lint fast race e2e packed html clients deps root clean
 
 all: build
 
@@ -38,6 +39,12 @@ build:
 
 packages:
 	packaging/build.sh dist/packages
+
+# Installs, sets up, upgrades, breaks, removes and purges the package in a Debian of its own with systemd as first process.
+booted: root
+	@packaging/test/deps.sh booted
+	@rm -rf dist/test/booted && $(PACK) FORMATS=deb packaging/build.sh $(CURDIR)/dist/test/booted
+	@$(SUDO) packaging/test/booted.sh dist/test/booted/*.deb
 
 image:
 	packaging/image.sh dist/image

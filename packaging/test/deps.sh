@@ -6,6 +6,7 @@
 #                   ClamAV's daemon, Chromium, which shows what HTML does, and what recipients use: Dovecot with Pigeonhole,
 #                   PHP and Roundcube
 #   deps.sh clients Thunderbird, beside what deps.sh test installs
+#   deps.sh booted  systemd-nspawn and debootstrap
 #
 # Postfix and Dovecot are installed as packages, because their programs know their directories. Their own services are neither
 # configured nor started by this script, and the private instances of the tests do not touch them. Sendmail cannot be installed
@@ -183,7 +184,10 @@ test)
 clients)
     install thunderbird
     ;;
+booted)
+    install systemd-container debootstrap procps util-linux
+    ;;
 *)
-    die "usage: deps.sh demo|test|clients"
+    die "usage: deps.sh demo|test|clients|booted"
     ;;
 esac
