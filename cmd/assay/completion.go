@@ -27,3 +27,10 @@ func (a *app) completion() *cobra.Command {
 		},
 	}
 }
+
+// offers has shells complete the value of a flag, which has to be there.
+func offers(c *cobra.Command, flag string, values ...string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}

@@ -178,6 +178,9 @@ func TestCompletions(t *testing.T) {
 			t.Errorf("%s: %v\n%s", shell, err, said)
 		}
 	}
+	if got := string(output(t, "__complete", "quarantine", "list", "--class", "")); !strings.HasPrefix(got, "user\noperator\nnever\n") {
+		t.Errorf("--class completes to %q", got)
+	}
 	if got := string(output(t, "__complete", "quarantin")); !strings.HasPrefix(got, "quarantine\t") && !strings.HasPrefix(string(output(t, "__complete", "serv")), "serve\t") {
 		t.Errorf("completes to %q", got)
 	}

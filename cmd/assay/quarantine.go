@@ -121,6 +121,7 @@ func (a *app) quarantineList() *cobra.Command {
 	c.Flags().BoolVar(&f.originals, "originals", false, "list originals of mail that was changed and delivered")
 	c.Flags().BoolVar(&f.all, "all", false, "also list what was released and is still kept")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	offers(c, "class", string(rules.ReleaseUser), string(rules.ReleaseOperator), string(rules.ReleaseNever))
 	c.RunE = a.withDesk(path, func(ctx context.Context, d *desk, _ []string) error { return d.list(ctx, f) })
 	return c
 }

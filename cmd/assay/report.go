@@ -37,6 +37,8 @@ func (a *app) reportPrivacy() *cobra.Command {
 	path := configFlag(c)
 	lang := c.Flags().String("lang", "", "`LANGUAGE` of the report, en or de (default headers.language)")
 	format := c.Flags().String("format", "text", "`FORMAT` of the report: text, md or json")
+	offers(c, "lang", "en", "de")
+	offers(c, "format", "text", "md", "json")
 	c.RunE = func(*cobra.Command, []string) error {
 		if !slices.Contains([]string{"", "en", "de"}, *lang) {
 			return usageError{fmt.Errorf("--lang %q is neither en nor de", *lang)}
