@@ -86,6 +86,7 @@ func (b *bench) mails(t testing.TB, raw string, n int) (here, workers time.Durat
 	for range n {
 		m := parsed(t, raw)
 		r := b.Scan(context.Background(), m)
+		_ = m.Close()
 		for _, o := range r.Objects {
 			if o.State != scan.Inspected {
 				t.Fatalf("%s is %s: %s", o.Path, o.State, o.Method)
@@ -96,10 +97,10 @@ func (b *bench) mails(t testing.TB, raw string, n int) (here, workers time.Durat
 	return here - h, workers - w
 }
 
-// parsed is a message that is in memory.
+// parsed is a message, which is to be closed.
 func parsed(t testing.TB, raw string) *message.Message {
 	t.Helper()
-	m, err := message.Read(strings.NewReader(raw), message.Envelope{}, message.Limits{Memory: 64 << 20})
+	m, err := message.Read(strings.NewReader(raw), message.Envelope{}, message.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,6 +211,7 @@ func TestNoFilesNoWorker(t *testing.T) {
 	pool := worker.New(worker.Options{Command: []string{"/proc/self/exe", "worker"}, Workers: 1, Observe: func(worker.Event) { events++ }})
 	s := New(Options{Engine: pool})
 	m := parsed(t, mailWith(nil))
+	defer m.Close()
 	r := s.Scan(context.Background(), m)
 	pool.Close()
 	if events > 0 || len(r.Objects) > 0 {
@@ -223,6 +225,7 @@ func TestFilesAreNotCopied(t *testing.T) {
 	const mails = 20
 	content := written()
 	m := parsed(t, mailWith(map[string][]byte{"a.pdf": content}))
+	defer m.Close()
 	s := newBench(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would empty the pools
 	var before, after runtime.MemStats
