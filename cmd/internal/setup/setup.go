@@ -201,7 +201,7 @@ func (c *change) putBack(ctx context.Context, path string) error {
 	if s == nil {
 		return fs.ErrNotExist
 	}
-	if err := errors.Join(c.m.undo(ctx, *s, c.root), s.disable(ctx, c.sys, c.journal)); err != nil {
+	if err := errors.Join(c.m.undo(ctx, *s, c.root), s.disable(ctx, c.sys, c.journal, c.report)); err != nil {
 		return err
 	}
 	c.journal.drop(path)

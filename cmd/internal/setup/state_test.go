@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,5 +31,31 @@ func TestStateOfAnotherVersion(t *testing.T) {
 	}
 	if m.read(t) != changed {
 		t.Errorf("main.cf is %q, was %q", m.read(t), changed)
+	}
+}
+
+// What was changed is put back also where the daemon does not start any more, as with a configuration that was spoilt meanwhile.
+func TestUndoWithoutADaemon(t *testing.T) {
+	m := newMachine(t)
+	before := m.read(t)
+	if _, err := Apply(t.Context(), m.system(), m.options(t)); err != nil {
+		t.Fatal(err)
+	}
+	sys := m.system()
+	sys.Run = func(ctx context.Context, name string, args ...string) (string, error) {
+		if slices.Equal(args, []string{"start", "assay.service"}) {
+			return "", errors.New("exit status 1")
+		}
+		return m.run(ctx, name, args...)
+	}
+	r, err := Undo(t.Context(), sys, m.options(t))
+	if err != nil || m.read(t) != before {
+		t.Errorf("main.cf is %q, was %q, %v", m.read(t), before, err)
+	}
+	if !strings.Contains(strings.Join(r.Notes, "\n"), "does not start again") {
+		t.Errorf("notes %q", r.Notes)
+	}
+	if _, err := os.Stat(filepath.Join(m.options(t).State, stateFile)); err == nil {
+		t.Error("what was undone is not forgotten")
 	}
 }
