@@ -66,6 +66,7 @@ var simpleMagics = [...]struct{ octets, method string }{
 	{"AES\x02\x00", "AES Crypt"},
 	{"AES\x03\x00", "AES Crypt"},
 	{"scrypt\x00", "scrypt, password"},
+	{"\x00m\x03", "mcrypt, password"},
 }
 
 func simple(content []byte) (container.Verdict, bool) {

@@ -37,6 +37,7 @@ func TestOther(t *testing.T) {
 		{"AES Crypt 2", "AES\x02\x00\x00\x1bCREATED_BY" + string(noise(3, 99)), scan.Encrypted, "AES Crypt"},
 		{"AES Crypt 3", "AES\x03\x00" + string(noise(3, 99)), scan.Encrypted, "AES Crypt"},
 		{"AES as a word", "AES is a cipher", "", ""},
+		{"mcrypt", "\x00m\x03@rijndael-128\x00 \x00cbc\x00mcrypt-sha1\x00" + string(noise(5, 99)), scan.Encrypted, "mcrypt, password"},
 		{"AxCrypt", "\xc0\xb9\x07\x2e\x4f\x93\xf1\x46\xa0\x15\x79\x2c\xa1\xd9\xe8\x21" + string(noise(4, 99)), scan.Encrypted, "AxCrypt"},
 		{"scrypt", "scrypt\x00\x11" + string(noise(4, 99)), scan.Encrypted, "scrypt, password"},
 		{"Ansible Vault", "$ANSIBLE_VAULT;1.1;AES256\n33383938\n", scan.Encrypted, "Ansible Vault, AES256"},

@@ -73,6 +73,7 @@ const (
 	openXML form = 1 << iota
 	openDocument
 	epub
+	iWork // with a password; without one there is nothing here to tell it by
 )
 
 // formOf tells which documents a ZIP file could be by the names of its members.
@@ -88,6 +89,8 @@ func formOf(members []*zip.Member) form {
 			out |= openDocument | epub
 		case "meta-inf/container.xml", "meta-inf/encryption.xml":
 			out |= epub
+		case ".iwpv2": // what checks the password
+			out |= iWork
 		}
 	}
 	return out

@@ -359,6 +359,24 @@ func TestOpenDocument(t *testing.T) {
 	})
 }
 
+// TestIWork expects documents of Apple's programs that have a password to be called encrypted, and others not.
+func TestIWork(t *testing.T) {
+	for name, encrypted := range map[string]bool{".iwpv2": true, "Data/preview.jpg": false} {
+		f := &container.File{Name: "a.pages", Content: pack(t, name, "x", "Index/Document.iwa", "y"), Budget: container.NewBudget(t.Context(), container.Limits{}, nil)}
+		if (Reader{}).Reads(f) != encrypted {
+			t.Errorf("%s: read %v", name, !encrypted)
+		}
+		if !encrypted {
+			continue
+		}
+		yielded := 0
+		v := Reader{}.Read(f, func(container.Member) bool { yielded++; return true })
+		if v.State != scan.Encrypted || v.Class != scan.ClassDocument || v.Method != "iWork, password" || yielded == 0 {
+			t.Errorf("%s: %+v, %d members", name, v, yielded)
+		}
+	}
+}
+
 func TestEPUB(t *testing.T) {
 	const open = `<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"/>`
 	encryption := func(algorithm string) string {

@@ -14,6 +14,9 @@ import (
 func (d *document) zip() {
 	members, _ := zip.Members(d.file) // an error comes again
 	d.form = formOf(members)
+	if d.form&iWork != 0 {
+		d.encrypted, d.shut, d.method = true, true, "iWork, password"
+	}
 	for _, m := range members {
 		d.add(partName(m.Name))
 	}
