@@ -52,8 +52,10 @@ func TestUndoWithoutADaemon(t *testing.T) {
 	if err != nil || m.read(t) != before {
 		t.Errorf("main.cf is %q, was %q, %v", m.read(t), before, err)
 	}
-	if !strings.Contains(strings.Join(r.Notes, "\n"), "does not start again") {
-		t.Errorf("notes %q", r.Notes)
+	var text strings.Builder
+	r.Text(&text)
+	if !strings.HasPrefix(text.String(), "postfix\n") || !strings.Contains(text.String(), "does not start again") {
+		t.Errorf("it says %q", &text)
 	}
 	if _, err := os.Stat(filepath.Join(m.options(t).State, stateFile)); err == nil {
 		t.Error("what was undone is not forgotten")

@@ -10,7 +10,7 @@ import (
 // Text writes a report for people.
 func (r *Report) Text(w io.Writer) {
 	if r.MTA != "" {
-		fmt.Fprintf(w, "%s %s\n", r.MTA, r.Version)
+		fmt.Fprintln(w, strings.TrimSpace(r.MTA+" "+r.Version)) // --undo does not ask for the version
 	}
 	for _, f := range r.Found {
 		fmt.Fprintf(w, "  %-24s %s\n", f.Name, cmp.Or(f.Value, "(empty)"))
