@@ -65,7 +65,9 @@ func (a *app) dmarcSend() *cobra.Command {
 				return err
 			}
 		}
-		return s.send(ctx, before)
+		sent := s.send(ctx, before)
+		_, err = b.rows.Expire(ctx, a.now())
+		return errors.Join(sent, err)
 	})
 	return c
 }
