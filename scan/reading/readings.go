@@ -397,20 +397,32 @@ func (r *reader) container(line, text []byte) []container {
 		}
 	}
 	if len(line) >= minRun && isBase64Line(line) {
-		return []container{base64Run(text)}
+		return base64Runs(text)
 	}
 	return nil
 }
 
-// base64Run decodes the lines of base64 that text begins with.
-func base64Run(text []byte) container {
-	end := 0
-	for end < len(text) {
-		line, n := cutLine(text[end:])
-		if !isBase64Line(line) {
-			break
+// base64Runs decodes the lines of base64 that text begins with: up to the first other line, and where that is empty and base64
+// follows, as if it were not there, since programs pass over it.
+func base64Runs(text []byte) []container {
+	end, broken := 0, 0 // broken is the end of the lines in front of the first empty one
+	for at := 0; at < len(text); {
+		line, n := cutLine(text[at:])
+		switch {
+		case len(line) == 0:
+		case isBase64Line(line) && (at == end || len(line)%4 == 0): // a word behind an empty line is none
+			if at > end && broken == 0 {
+				broken = end
+			}
+			end = at + n
+		default:
+			n = len(text)
 		}
-		end += n
+		at += n
 	}
-	return container{how: Raw, content: decodeBase64(text[:end]), end: end}
+	all := container{how: Raw, content: decodeBase64(text[:end]), end: end}
+	if broken == 0 {
+		return []container{all}
+	}
+	return []container{{how: Raw, content: decodeBase64(text[:broken]), end: broken}, all}
 }

@@ -43,6 +43,8 @@ func TestReadings(t *testing.T) {
 		{"uuencode", "Subject: x\r\n\r\nHello.\r\nbegin 644 a.txt\r\n#86)C\r\n`\r\nend\r\n", "1 uuencode 0 a.txt=\"abc\""},
 		{"uuencode in quoted-printable", "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nbegin 644 a.txt\r\n#=386)C\r\n`\r\nend\r\n", "1 uuencode 0 a.txt=\"abc\""},
 		{"base64 in text", "Subject: x\r\n\r\nHello.\r\n" + b64(run) + "\r\nThe end.\r\n", fmt.Sprintf("1 raw 0 =%q", run)},
+		{"base64 with an empty line", "Subject: x\r\n\r\n" + b64(run)[:60] + "\r\n\r\n" + b64(run)[60:] + "\r\n\r\nThe end.\r\n",
+			fmt.Sprintf("1 raw 0 =%q\n1 raw 0 =%q", run[:45], run)},
 		{"attached mail", onePart + "Content-Type: application/octet-stream; name=a.eml\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64(inner) + "\r\n--b--\r\n",
 			"1 message 1 =\"text\"\n1 message 1 x.txt=\"attached\""},
 		{"encoded mail", onePart + "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64(inner) + "\r\n--b--\r\n",
