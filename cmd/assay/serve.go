@@ -150,15 +150,8 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && !changed(last.config, c, "resolver.") {
-		g.resolver = last.resolver
-	} else {
-		if g.resolver, err = newResolver(c.Resolver, d.metrics); err != nil {
-			return nil, err
-		}
-		if g.resolver, err = g.resolver.withProbe(c.Resolver); err != nil {
-			return nil, err
-		}
+	if g.resolver, err = d.resolverOf(c, last); err != nil {
+		return nil, err
 	}
 	if last != nil && !changed(last.config, c, "verify.smime.") {
 		if g.smime, err = last.smime.again(c); err != nil {
@@ -190,6 +183,18 @@ func (d *daemon) generate(c *config.Config, last *generation) (g *generation, er
 	g.names = d.newNames(c, last)
 	g.filter = filter.New(opt)
 	return g, nil
+}
+
+// resolverOf returns the resolver of a configuration: that of the last generation, while its section stays the same.
+func (d *daemon) resolverOf(c *config.Config, last *generation) (resolver, error) {
+	if last != nil && !changed(last.config, c, "resolver.") {
+		return last.resolver, nil
+	}
+	r, err := newResolver(c.Resolver, d.metrics)
+	if err != nil {
+		return resolver{}, err
+	}
+	return r.withProbe(c.Resolver)
 }
 
 // changed says whether a key whose path begins with prefix differs.
