@@ -49,7 +49,9 @@ listen: {milter: ["unix:/var/spool/postfix/assay/milter.sock"], socket_group: po
 log: {privacy: full, format: journal}
 trust: {networks: [192.0.2.0/24]}
 resolver: {servers: [127.0.0.1], serve_stale: 24h}
-verify: {smime: {fetch: true, harvest: /var/lib/assay/harvest}}
+verify:
+  smime: {fetch: true, harvest: /var/lib/assay/harvest}
+  dmarc: {reports: {send: true, from: dmarc@example.com, exclude: [example.org], selector: s, key_file: /etc/assay/reports.pem}}
 scan:
   files: {passwords_file: /etc/assay/passwords}
   smime: {keys: [/etc/assay/smime.pem], deliver: opened}
@@ -121,6 +123,7 @@ func changes() map[string][3]string {
 		"verify.dmarc.reports.dir":       {reports, "from: a@b.example, dir: /a}}}", "from: a@b.example, dir: /b}}}"},
 		"verify.dmarc.reports.retention": {reports, "from: a@b.example, retention: 1d}}}", "from: a@b.example, retention: 2d}}}"},
 		"verify.dmarc.reports.exclude":   {reports, "from: a@b.example}}}", "from: a@b.example, exclude: [c.example]}}}"},
+		"verify.dmarc.reports.key_file":  {"verify: {dmarc: {reports: {selector: s, ", "key_file: /a}}}", "key_file: /b}}}"},
 		"verify.arc.seal.domain":         {"verify: {arc: {seal: {selector: s, key_file: /k, ", "domain: a.example}}}", "domain: b.example}}}"},
 		"verify.arc.seal.key_file":       {"verify: {arc: {seal: {selector: s, domain: a.example, ", "key_file: /a}}}", "key_file: /b}}}"},
 		"verify.smime.revocation":        {"verify: {smime: {", "revocation: off}}", "revocation: hard}}"}, "verify.smime.fetch": {"verify: {smime: {", "fetch: true}}", "fetch: false}}"},

@@ -247,7 +247,8 @@ func (w *writer) reportRows() string {
 		"no person, no recipient, no subject, no time but the day. In ",
 		"Zu jeder Nachricht einer Domain, die Berichte wünscht: Adresse des sendenden Rechners, Domains, Ergebnisse von SPF, DKIM und DMARC, die Entscheidung; "+
 			"keine Person, kein Empfänger, kein Betreff, keine Zeit außer dem Tag. In ") + w.who(r.Dir) + w.t(", until ", ", bis ") + w.period(r.Retention) +
-		w.t(" after that day.", " nach diesem Tag.")
+		w.t(" after that day. What became of each report, and the address that it went to, for 30 days.",
+			" nach diesem Tag. Was aus jedem Bericht wurde und an welche Adresse er ging, für 30 Tage.")
 }
 
 // reports says who gets reports.

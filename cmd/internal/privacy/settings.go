@@ -44,6 +44,7 @@ func verifyEffects() []effect {
 		{"verify.dmarc.reports.dir", "Where results wait for their report.", "Wo Ergebnisse auf ihren Bericht warten."},
 		{"verify.dmarc.reports.retention", "How long they are kept after that.", "Wie lange sie danach bleiben."},
 		{"verify.dmarc.reports.exclude", "Who gets no reports.", "Wer keine Berichte erhält."},
+		{"verify.dmarc.reports.key_file", "Which key signs reports.", "Welcher Schlüssel Berichte signiert."},
 		{"verify.arc.seal.domain", "Whether results are passed on under a seal.", "Ob Ergebnisse mit Siegel weitergegeben werden."},
 		{"verify.arc.seal.key_file", "Which key seals.", "Welcher Schlüssel siegelt."},
 		{"verify.smime.revocation", "Whether revocation of certificates is asked for.", "Ob die Sperrung von Zertifikaten geprüft wird."},
