@@ -26,7 +26,7 @@ func storeOptions(c *config.Config, now func() time.Time) quarantine.Options {
 
 // retention returns how long entries are kept.
 func retention(c *config.Config) quarantine.Retention {
-	return quarantine.Retention{Messages: c.Quarantine.Retention, Originals: c.Quarantine.Originals}
+	return quarantine.Retention{Messages: c.Quarantine.Retention, Originals: c.Quarantine.Originals, Audit: c.Quarantine.Audit}
 }
 
 // quarantineOf returns what a filter does with quarantined mail.

@@ -514,8 +514,8 @@ func (a *app) quarantineExpire() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "expire",
 		Short: "Delete stored mail that is older than the configuration says",
-		Long: "Delete stored mail that is older than quarantine.retention, and originals that are older than quarantine.originals. A timer\n" +
-			"of systemd does it every hour.",
+		Long: "Delete stored mail that is older than quarantine.retention, originals that are older than quarantine.originals, and lines of\n" +
+			"audit.log that are older than quarantine.audit. A timer of systemd does it every hour.",
 		Args: args(0, 0),
 	}
 	path := configFlag(c)

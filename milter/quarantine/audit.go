@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // An Action is what was done to an entry, as the audit log has it.
@@ -40,19 +43,15 @@ func (s *Store) log(lines ...Audit) (err error) {
 	if len(lines) == 0 {
 		return nil
 	}
-	path := filepath.Join(s.opt.Dir, auditFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := s.openAudit()
 	if err != nil {
-		return fmt.Errorf("quarantine: audit log: %w", err)
+		return err
 	}
 	defer func() {
 		if closed := f.Close(); err == nil {
 			err = closed
 		}
 	}()
-	if err := s.own(path); err != nil {
-		return err
-	}
 	text := missingEnd(f)
 	for _, line := range lines {
 		line.Time, line.To = s.opt.Now().UTC(), cleanAll(line.To) // JSON has no octets beside UTF-8
@@ -66,6 +65,88 @@ func (s *Store) log(lines ...Audit) (err error) {
 		return fmt.Errorf("quarantine: audit log: %w", err)
 	}
 	return f.Sync()
+}
+
+// openAudit opens the audit log, locked: other processes write to it, and one may be putting a shorter one in its place.
+func (s *Store) openAudit() (*os.File, error) {
+	path := filepath.Join(s.opt.Dir, auditFile)
+	for range auditTries {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("quarantine: audit log: %w", err)
+		}
+		if err := errors.Join(s.own(path), unix.Flock(int(f.Fd()), unix.LOCK_EX)); err != nil {
+			return nil, errors.Join(fmt.Errorf("quarantine: audit log: %w", err), f.Close())
+		}
+		mine, err := f.Stat()
+		there, errThere := os.Stat(path)
+		if err == nil && errThere == nil && os.SameFile(mine, there) {
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("quarantine: audit log: another file is put in its place again and again")
+}
+
+// auditTries bounds how often the audit log is opened because it was replaced meanwhile, which happens once an hour.
+const auditTries = 10
+
+// expireAudit takes the lines before an instant out of the audit log. Lines that cannot be read stay, up to the next one that
+// can and is too old. A crash leaves the log as it was or as it is to be.
+func (s *Store) expireAudit(before time.Time) error {
+	f, err := s.openAudit()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	cut, err := auditCut(f, before)
+	if err != nil || cut == 0 {
+		return err
+	}
+	path := filepath.Join(s.opt.Dir, auditFile)
+	shorter, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("quarantine: audit log: %w", err)
+	}
+	if _, err = f.Seek(cut, io.SeekStart); err == nil {
+		_, err = io.Copy(shorter, f)
+	}
+	err = errors.Join(err, s.own(path+".new"), shorter.Sync(), shorter.Close())
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("quarantine: audit log: %w", err)
+	}
+	return syncDir(s.opt.Dir)
+}
+
+// auditCut returns where the first line that stays begins: lines are in the order of time.
+func auditCut(f io.ReadSeeker, before time.Time) (int64, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	in := bufio.NewReader(f)
+	var at, cut int64
+	for {
+		line, err := in.ReadBytes('\n')
+		at += int64(len(line))
+		var a Audit
+		if json.Unmarshal(line, &a) == nil && !a.Time.IsZero() {
+			if !a.Time.Before(before) {
+				return cut, nil
+			}
+			cut = at
+		}
+		if errors.Is(err, io.EOF) {
+			return cut, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // missingEnd returns the line end that a crash has kept from the last line of a file.

@@ -254,6 +254,7 @@ func (s *Store) delete(ctx context.Context, why Audit, ids ...string) error {
 type Retention struct {
 	Messages  time.Duration // 0 for ever
 	Originals time.Duration // 0: all are removed
+	Audit     time.Duration // lines of the audit log; 0 for ever
 }
 
 // expireBatch is how many entries are removed in one transaction.
@@ -287,6 +288,9 @@ func (s *Store) Expire(ctx context.Context, r Retention) (int, error) {
 		return removed, err
 	}
 	_, err := s.db.ExecContext(ctx, "DELETE FROM tokens WHERE expires < ?", now.Unix())
+	if r.Audit > 0 {
+		err = errors.Join(err, s.expireAudit(now.Add(-r.Audit)))
+	}
 	return removed, err
 }
 

@@ -18,6 +18,7 @@ type Quarantine struct {
 	ReleaseClass     rules.Release
 	Retention        time.Duration
 	Originals        time.Duration
+	Audit            time.Duration
 	TokenKeyFile     string
 	Sendmail         string
 	SMTP             string
@@ -63,6 +64,8 @@ func quarantineRows() []*key {
 		newKey("quarantine.originals", period(0, 3650*24*time.Hour), 0, func(c *Config) *time.Duration { return &at(c).Originals },
 			"How long the original of every message is kept whose text or attachments were changed. assay quarantine show --original "+
 				"finds it by the hash in PREFIX-Result. What cannot be stored is deferred. 0 keeps none."),
+		newKey("quarantine.audit", period(0, 3650*24*time.Hour), 365*24*time.Hour, func(c *Config) *time.Duration { return &at(c).Audit },
+			"How long audit.log in quarantine.dir keeps who has looked at, released or deleted mail. 0 keeps it for good."),
 		newKey("quarantine.token_key_file", optional(directory()), "", func(c *Config) *string { return &at(c).TokenKeyFile },
 			"File with the key that tells released mail from mail that claims to be: 64 hexadecimal digits. Empty makes one in "+
 				"quarantine.dir."),
@@ -126,7 +129,13 @@ func period(lowest, highest time.Duration) scalar[time.Duration] {
 
 // checkQuarantine reports what does not fit.
 func (r *reader) checkQuarantine() {
-	q := r.config.Quarantine
+	q := &r.config.Quarantine
+	if _, set := r.origins["quarantine.audit"]; !set {
+		q.Audit = max(q.Audit, q.Retention, q.Originals)
+	}
+	if longest := max(q.Retention, q.Originals); q.Audit > 0 && q.Audit < longest {
+		r.at("quarantine.audit", "is shorter than mail is kept, %v: without it a rebuilt index would not know what was released", period(0, longest).format(longest))
+	}
 	switch {
 	case q.Mode == QuarantineMailbox && q.Mailbox == "":
 		r.at("quarantine.mode", "mailbox needs an address in quarantine.mailbox")

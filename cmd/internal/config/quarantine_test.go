@@ -18,6 +18,12 @@ func TestQuarantineKeys(t *testing.T) {
 	if q := Default().Quarantine; q.Mode != QuarantineHold || q.Stores() || q.Retention != 30*day || q.ReleaseClass != "operator" || q.NotifyRecipients || q.NotifySubject {
 		t.Errorf("default %+v", q)
 	}
+	for text, want := range map[string]time.Duration{"": 365 * day, "retention: 500d": 500 * day, "originals: 3650d": 3650 * day, "audit: 0": 0, "audit: 30d": 30 * day} {
+		l, err := Parse("a.yaml", []byte("format: 1\nquarantine: {"+text+"}\n"), nil)
+		if err != nil || l.Config.Quarantine.Audit != want {
+			t.Errorf("%s: %v, want %v", text, err, want)
+		}
+	}
 	for text, want := range map[string]string{
 		"quarantine: {mode: mailbox}":                            "needs an address in quarantine.mailbox",
 		"quarantine: {mailbox: q@example.com}":                   "only with quarantine.mode: mailbox",
@@ -28,6 +34,7 @@ func TestQuarantineKeys(t *testing.T) {
 		"quarantine: {release_class: nobody}":                    "is not one of user, operator, never",
 		"notify: {mail: {recipients: soc@example.com}}":          "stands for the recipients of a message",
 		"quarantine: {sendmail: sendmail}":                       "is not an absolute path",
+		"quarantine: {audit: 29d}":                               "is shorter than mail is kept, 30d",
 		"quarantine: {mode: stored}":                             "did you mean",
 	} {
 		if _, err := Parse("a.yaml", []byte("format: 1\n"+text+"\n"), nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -140,6 +140,7 @@ func changes() map[string][3]string {
 		"quarantine.mailbox":       {"quarantine: {mode: mailbox, ", "mailbox: a@b.example}", "mailbox: c@b.example}"},
 		"quarantine.release_class": {"quarantine: {", "release_class: user}", "release_class: never}"}, "quarantine.retention": {store, "retention: 30d}", "retention: 31d}"},
 		"quarantine.originals": {"quarantine: {", "originals: 0}", "originals: 7d}"}, "quarantine.token_key_file": {store, "token_key_file: /a}", "token_key_file: /b}"},
+		"quarantine.audit":             {store, "audit: 30d}", "audit: 0}"},
 		"quarantine.notify_recipients": {"quarantine: {", "notify_recipients: true}", "notify_recipients: false}"},
 		"quarantine.notify_subject":    {"quarantine: {", "notify_subject: true}", "notify_subject: false}"},
 		"quarantine.sendmail":          {store, "sendmail: /a}", "sendmail: /b}"}, "quarantine.smtp": {store, "smtp: \"\"}", "smtp: \"127.0.0.1:26\"}"},

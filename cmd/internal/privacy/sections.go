@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"assay/cmd/internal/config"
 )
@@ -171,7 +172,7 @@ func (w *writer) storage() Section {
 		"Im Arbeitsspeicher; was "+w.value("limits.memory")+" übersteigt, in einer temporären Datei ohne Namen, die kein anderes Programm öffnen kann und "+
 			"die mit der Prüfung verschwindet, meist nach weniger als einer Sekunde."), "limits.memory")
 	add(w.t("Quarantined mail", "Post in Quarantäne"), w.quarantine(), "quarantine.mode", "quarantine.dir", "quarantine.mailbox", "quarantine.retention",
-		"quarantine.release_class")
+		"quarantine.release_class", "quarantine.audit")
 	add(w.t("Originals of changed mail", "Originale veränderter Post"), w.originals(), "quarantine.originals", "quarantine.dir")
 	cache := w.t("Answers are remembered in memory for at most ", "Antworten bleiben im Arbeitsspeicher, höchstens ") + w.period(w.c.Resolver.CacheMaxTTL)
 	if w.c.Resolver.ServeStale > 0 {
@@ -216,7 +217,7 @@ func (w *writer) quarantine() string {
 	release := w.t(" Unless a rule says otherwise it is released by: ", " Wenn eine Regel nichts anderes sagt, gibt frei: ") + class + "."
 	audit := w.t(" Who has looked at a message, released or removed it, when and why, and the recipients of a release stand in audit.log in ",
 		" Wer eine Nachricht angesehen, freigegeben oder gelöscht hat, wann und warum, und die Empfänger einer Freigabe stehen in audit.log in ") +
-		q.Dir + w.t(", which Assay never removes.", ", das Assay nie löscht.")
+		q.Dir + w.kept(q.Audit)
 	switch q.Mode {
 	case config.QuarantineStore:
 		return w.t("Complete, with its envelope, in ", "Vollständig, mit Umschlag, in ") + w.who(q.Dir) + w.t(", for ", ", für ") + w.period(q.Retention) +
@@ -227,6 +228,14 @@ func (w *writer) quarantine() string {
 	}
 	return w.t("In the queue of the mail server, until somebody releases or removes it. Assay keeps no copy.",
 		"In der Warteschlange des Mailservers, bis jemand sie freigibt oder löscht. Assay bewahrt keine Kopie auf.") + release + audit
+}
+
+// kept says how long lines of the audit log are kept.
+func (w *writer) kept(d time.Duration) string {
+	if d == 0 {
+		return w.t(", which Assay never removes.", ", das Assay nie löscht.")
+	}
+	return w.t(", for ", ", für ") + w.period(d) + "."
 }
 
 // originals says whether originals are kept.

@@ -81,6 +81,7 @@ func quarantineEffects() []effect {
 		{"quarantine.release_class", "Who may release it.", "Wer sie freigeben darf."},
 		{"quarantine.retention", "How long it is kept.", "Wie lange sie bleibt."},
 		{"quarantine.originals", "How long originals of changed mail are kept.", "Wie lange Originale veränderter Post bleiben."},
+		{"quarantine.audit", "How long accesses and releases are on record.", "Wie lange Zugriffe und Freigaben vermerkt bleiben."},
 		{"quarantine.token_key_file", "Which key marks released mail.", "Welcher Schlüssel freigegebene Post kennzeichnet."},
 		{"quarantine.notify_recipients", "Whether recipients are told about quarantined mail.", "Ob Empfänger von Post in Quarantäne erfahren."},
 		{"quarantine.notify_subject", "Whether they are told the subject.", "Ob sie den Betreff erfahren."},
