@@ -157,14 +157,14 @@ func otherReadings(f *container.File, m *message.Message, yield func(container.M
 		if r.How == reading.OutOfReach {
 			return r.Name
 		}
-		if r.Known {
+		if r.Known || isQuotation(f, r) {
 			continue
 		}
 		if f.Budget.Member() != nil || f.Budget.Spend(int64(len(r.Content))) != nil {
 			return "budget"
 		}
 		name := r.Name
-		if name == "" {
+		if name == "" || r.Doubtful() { // the name is one that the text quotes
 			name = string(r.How)
 		}
 		if !yield(container.Member{Name: name, Content: r.Content, Signs: damaged(r)}) {
@@ -172,6 +172,19 @@ func otherReadings(f *container.File, m *message.Message, yield func(container.M
 		}
 	}
 	return ""
+}
+
+// isQuotation reports whether a reading is only of a text that quotes the fields of a mail. Plain text that is encoded there is
+// looked at nevertheless, since it can be a file to virus scanners.
+func isQuotation(f *container.File, r reading.Reading) bool {
+	switch {
+	case r.How != reading.Embedded && r.How != reading.Quoted:
+		return false
+	case !isMail(f):
+		return true
+	}
+	plain := strings.HasPrefix(attach.Sniff(r.Content[:min(len(r.Content), attach.Window)]), "text/plain")
+	return r.Doubtful() && (r.How == reading.Quoted || !plain)
 }
 
 // damaged is the sign of a container that ended early.

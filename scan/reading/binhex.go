@@ -8,19 +8,22 @@ import (
 // binHexMark begins the line in front of a BinHex 4.0 file (RFC 1741 Section 4.1).
 const binHexMark = "(This file must be converted with BinHex"
 
-// binHexed decodes the BinHex 4.0 file whose mark text starts with: its data fork, and as a file of its own the resource
+// binHexed decodes the BinHex 4.0 file whose mark text starts with, maybe behind blanks: its data fork, and as a file of its own the resource
 // fork.
 func binHexed(text []byte, limit int64) (forks []container, found bool) {
-	if !bytes.HasPrefix(text, []byte(binHexMark)) {
+	line, pos := cutLine(text)
+	if !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte(binHexMark)) {
 		return nil, false
 	}
-	_, pos := cutLine(text)
 	for range 10 { // empty lines are allowed between the mark and the file
 		line, n := cutLine(text[pos:])
 		if len(bytes.TrimSpace(line)) > 0 {
 			break
 		}
 		pos += n
+	}
+	for pos < len(text) && (text[pos] == ' ' || text[pos] == '\t') {
+		pos++
 	}
 	if pos == len(text) || text[pos] != ':' {
 		return nil, false

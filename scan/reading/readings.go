@@ -42,7 +42,9 @@ func (l Limits) withDefaults() Limits {
 // yielded as OutOfReach.
 func Readings(m *message.Message, l Limits) iter.Seq[Reading] {
 	return func(yield func(Reading) bool) {
-		newReader(l, yield).message(m, nil, 0)
+		r := newReader(l, yield)
+		r.message(m, nil, 0)
+		r.release()
 	}
 }
 
@@ -61,6 +63,11 @@ type reader struct {
 	seed     maphash.Seed
 	seen     map[uint64]sighting // by the hash of the content
 	exceeded map[string]bool     // limits that were reported
+
+	quotations []quotation // to be read when everything else was
+	held       int         // octets of them
+	bodies     int         // of quotations that were looked at
+	plain      int         // of these, what was yielded as it is
 }
 
 // A sighting says as what a content was seen.
@@ -269,7 +276,8 @@ func (r *reader) base64(m *message.Message, p *message.Part, section string, dep
 
 // give yields a reading, unless its content is known, and then what can be found in it.
 func (r *reader) give(reading Reading, depth int) {
-	reading.HTML = reading.HTML || looksLikeHTML(reading.Name, reading.Content)
+	embedded := reading.How == Embedded || reading.How == Quoted // which no program shows as HTML
+	reading.HTML = !embedded && (reading.HTML || looksLikeHTML(reading.Name, reading.Content))
 	if r.stopped {
 		return
 	}
@@ -340,6 +348,9 @@ func (r *reader) expand(name, mediaType string, content []byte, section string, 
 		r.nested(content, section, depth)
 	default:
 		r.text(content, section, depth)
+		if bytes.Count(content, []byte("\r")) > bytes.Count(content, []byte("\n")) {
+			r.bareCR(content, section, depth)
+		}
 	}
 }
 
@@ -358,10 +369,25 @@ func (r *reader) containers(files []container, section string, depth int) {
 	}
 }
 
-// text looks for files between the lines of a text. Every octet of it is decoded at most once.
+// bareCR looks for files between the lines of a text as programs do that end lines at CR as well.
+func (r *reader) bareCR(text []byte, section string, depth int) {
+	for _, end := range []string{"\r\r\n", "\r\n"} {
+		text = bytes.ReplaceAll(text, []byte(end), []byte("\n"))
+	}
+	if bytes.IndexByte(text, '\r') >= 0 {
+		r.text(bytes.ReplaceAll(text, []byte("\r"), []byte("\n")), section, depth)
+	}
+}
+
+// text looks for files between the lines of a text. Every octet of it is decoded at most once, and behind a MIME field once
+// more.
 func (r *reader) text(text []byte, section string, depth int) {
+	field := -1
 	for pos := 0; pos < len(text) && !r.stopped; {
 		line, n := cutLine(text[pos:])
+		if field < 0 && isSloppyMIMEField(line) && !isQuoted(line) {
+			field = pos
+		}
 		files := r.container(line, text[pos:])
 		if len(files) == 0 {
 			pos += n
@@ -369,6 +395,9 @@ func (r *reader) text(text []byte, section string, depth int) {
 		}
 		r.containers(files, section, depth)
 		pos += max(files[len(files)-1].end, n)
+	}
+	if field >= 0 {
+		r.hold(quotation{text: text[field:], section: section, depth: depth})
 	}
 }
 
@@ -391,7 +420,7 @@ func (r *reader) container(line, text []byte) []container {
 		if c, found = yEncoded(text, r.limits.PartOctets); found {
 			return []container{c}
 		}
-	case '(':
+	case '(', ' ', '\t':
 		if files, found := binHexed(text, r.limits.PartOctets); found {
 			return files
 		}

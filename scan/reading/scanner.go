@@ -67,7 +67,7 @@ func (s *Scanner) Scan(ctx context.Context, m *message.Message) scan.Report {
 // report reports one reading.
 func (s *Scanner) report(ctx context.Context, report *scan.Report, r Reading, o scan.Object) {
 	kind, isFile := kindOf(r, o)
-	if !isFile { // text; an Inspector has nothing to say about it
+	if !isFile || r.Doubtful() { // text; an Inspector has nothing to say about it
 		return
 	}
 	detail := o.Name

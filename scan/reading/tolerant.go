@@ -41,6 +41,9 @@ func (r *reader) tolerant(m *message.Message, outside *string, depth int) {
 		if looksLikeQP(body) {
 			give(Encoding, decode(body, "quoted-printable"))
 		}
+		if s.uuencode {
+			give(Encoding, uuLines(body))
+		}
 		give(Structure, body)
 	}
 }
@@ -60,10 +63,13 @@ type splitter struct {
 	text            []byte
 	pos             int // of the line that is read next
 	behindDelimiter bool
+	quotation       bool // lines with a mark of quotation in front are none of a header
 
 	start, end int    // the body that was found last
 	name       string // file name in the fields in front of it, or in those before
 	base64     bool   // base64 is named there
+	quoted     bool   // quoted-printable is named there
+	uuencode   bool   // uuencode is named there
 	html       bool   // HTML is named there
 }
 
@@ -72,13 +78,13 @@ func (s *splitter) next() bool {
 	for s.pos < len(s.text) {
 		line, n := s.line(s.pos)
 		if s.isDelimiter(line, n) {
-			s.name, s.base64, s.html = "", false, false
+			s.name, s.base64, s.quoted, s.uuencode, s.html = "", false, false, false, false
 			s.pos += n
 			s.behindDelimiter = true
 			continue
 		}
-		_, isField := fieldName(line)
-		if isSloppyMIMEField(line) || isField && (s.pos == 0 || s.behindDelimiter) {
+		_, named := fieldName(line)
+		if s.isField(line) || named && (s.pos == 0 || s.behindDelimiter) {
 			s.fields()
 		}
 		for s.atField() { // a body, an epilogue or a preamble that begins with fields
@@ -100,7 +106,7 @@ func (s *splitter) atField() bool {
 		return false
 	}
 	line, n := s.line(s.pos)
-	return isSloppyMIMEField(line) && !s.isDelimiter(line, n)
+	return s.isField(line) && !s.isDelimiter(line, n)
 }
 
 // line returns the line at pos without its end, and how many octets it takes with it.
@@ -125,12 +131,12 @@ const maxLine = 64 << 10
 func (s *splitter) fields() {
 	for s.pos < len(s.text) {
 		line, n := s.line(s.pos)
-		_, isField := fieldName(line)
+		_, named := fieldName(line)
 		switch {
 		case len(line) == 0:
 			s.pos += n
 			return
-		case !isField && !isSloppyMIMEField(line) && line[0] != ' ' && line[0] != '\t':
+		case !named && !s.isField(line) && line[0] != ' ' && line[0] != '\t':
 			return
 		case s.isDelimiter(line, n):
 			return
@@ -150,7 +156,11 @@ func (s *splitter) field(line []byte) {
 		lower[i] = c
 	}
 	s.base64 = s.base64 || bytes.Contains(lower, []byte("64"))
-	s.html = s.html || isSloppyMIMEField(line) && bytes.Contains(withoutControls(lower), []byte("html"))
+	if s.isField(line) {
+		s.quoted = s.quoted || bytes.Contains(lower, []byte("quoted"))
+		s.uuencode = s.uuencode || bytes.Contains(lower, []byte("uue"))
+	}
+	s.html = s.html || s.isField(line) && bytes.Contains(withoutControls(lower), []byte("html"))
 	if i := bytes.Index(lower, []byte("name=")); i >= 0 {
 		name := string(line[i+len("name="):])
 		if rest, quoted := strings.CutPrefix(name, "\""); quoted {
@@ -189,7 +199,7 @@ func (s *splitter) body() {
 		case s.isDelimiter(line, n): // the line end in front of it belongs to it
 			s.end = s.start + len(trimLineEnd(s.text[s.start:s.end]))
 			return
-		case s.end > s.start && isSloppyMIMEField(line):
+		case s.end > s.start && s.isField(line):
 			return
 		}
 		s.pos += n
@@ -216,25 +226,36 @@ func (s *splitter) isDelimiter(line []byte, n int) bool {
 		return false
 	}
 	next, _ := s.line(s.pos + n)
-	if len(next) == 0 || isSloppyMIMEField(next) || bytes.HasPrefix(bytes.TrimLeft(next, "\x00 \t"), []byte("--")) {
+	if len(next) == 0 || s.isField(next) || bytes.HasPrefix(bytes.TrimLeft(next, "\x00 \t"), []byte("--")) {
 		return true
 	}
-	_, isField := fieldName(next)
-	return isField
+	_, named := fieldName(next)
+	return named
+}
+
+// isField reports whether a line reads as a MIME field.
+func (s *splitter) isField(line []byte) bool {
+	return isSloppyMIMEField(line) && !(s.quotation && isQuoted(line))
+}
+
+// isQuoted reports whether a line has the mark in front that replies put before what they quote.
+func isQuoted(line []byte) bool {
+	line = bytes.TrimLeft(line, " \t")
+	return len(line) > 0 && (line[0] == '>' || line[0] == '|')
 }
 
 // isSloppyMIMEField reports whether a line names one of the fields that say what a part is to a reader that drops what it
 // does not know: blanks, NUL, comments.
 func isSloppyMIMEField(line []byte) bool {
 	const longest = 60
-	if !bytes.ContainsAny(line[:min(len(line), longest)], "cC") {
+	if i := bytes.IndexFunc(line[:min(len(line), longest)], isLetter); i < 0 || line[i]|0x20 != 'c' {
 		return false
 	}
 	head, _, _ := bytes.Cut(line[:min(len(line), longest)], []byte(":"))
 	name := make([]byte, 0, longest)
 	for _, c := range head {
-		if c |= 0x20; c >= 'a' && c <= 'z' {
-			name = append(name, c)
+		if isLetter(rune(c)) {
+			name = append(name, c|0x20)
 		}
 	}
 	switch string(name) {
@@ -243,3 +264,5 @@ func isSloppyMIMEField(line []byte) bool {
 	}
 	return false
 }
+
+func isLetter(c rune) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }

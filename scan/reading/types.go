@@ -22,6 +22,8 @@ const (
 	YEnc       How = "yenc"      // a yEnc file
 	BinHex     How = "binhex"    // the data fork or the resource fork of a BinHex 4.0 file
 	TNEF       How = "tnef"      // an attachment or a body inside of TNEF
+	Embedded   How = "embedded"  // what is encoded behind MIME fields that stand in a text
+	Quoted     How = "quoted"    // what stands behind MIME fields in a text as it is
 	OutOfReach How = "limit"     // no content: Name says which of the Limits is exceeded, and other readings may be missing
 )
 

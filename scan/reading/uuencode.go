@@ -31,9 +31,13 @@ func uuencoded(text []byte, limit int64) (container, bool) {
 		return base64File(c, text, pos, limit)
 	}
 	digits := digitsOf(text[pos:])
+	if first, _ := cutLine(text[pos:]); modeLength(rest) > 0 && !isFirst(digits(bytes.TrimRight(first, "\r"))) {
+		pos += junkLength(text[pos:])
+		digits = digitsOf(text[pos:])
+	}
 	for first := true; ; first = false {
 		line, n := cutLine(text[pos:])
-		line = digits(line)
+		line = digits(bytes.TrimRight(line, "\r"))
 		count, valid := uuCount(line)
 		switch {
 		case first && (!valid || count == 0):
@@ -67,10 +71,53 @@ func cutWord(line []byte, word string) (rest []byte, found bool) {
 	return rest, string(line[:n+1]) == word+" " || modeLength(rest) > 0
 }
 
+// isFirst reports whether a line can be the first of a uuencoded file.
+func isFirst(line []byte) bool {
+	count, valid := uuCount(line)
+	return valid && count > 0
+}
+
+// junkLength returns how many octets the lines take that stand between the "begin" line and the first one of the file: 0 unless
+// what follows them can be nothing else. Programs that look for uuencode pass over them.
+func junkLength(text []byte) int {
+	const most = 5
+	pos := 0
+	for at := range most {
+		line, n := cutLine(text[pos:])
+		line = bytes.TrimRight(line, "\r")
+		count, _ := uuCount(line)
+		_, another := cutWord(line, "begin")
+		switch {
+		case n == 0 || another || string(line) == "end" || at == 0 && isFirst(line):
+			return 0
+		case isFirst(line) && len(line)-1 >= (count+2)/3*4-1: // one blank at the end may be lost
+			return pos
+		}
+		pos += n
+	}
+	return 0
+}
+
+// uuLines decodes the lines of uuencode in a text that has no "begin": from the first that is one of a file.
+func uuLines(text []byte) []byte {
+	var out []byte
+	for pos := junkLength(text); pos < len(text); {
+		line, n := cutLine(text[pos:])
+		count, valid := uuCount(bytes.TrimRight(line, "\r"))
+		if !valid || count == 0 {
+			break
+		}
+		out = appendUU(out, line[1:], count)
+		pos += n
+	}
+	return out
+}
+
 // digitsOf returns what makes lines of uuencode of the lines of a file: nothing, or where only that fits the first one, the
 // digits of XXencode by those of uuencode.
 func digitsOf(text []byte) func([]byte) []byte {
 	line, _ := cutLine(text)
+	line = bytes.TrimRight(line, "\r")
 	if count, valid := uuCount(line); valid && len(line)-1 >= (count+2)/3*4 {
 		return func(line []byte) []byte { return line }
 	}
