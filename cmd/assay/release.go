@@ -118,7 +118,8 @@ func (d *desk) releaseHeld(ctx context.Context, id string, f releaseFlags) error
 		return err
 	}
 	if e.Class == rules.ReleaseNever {
-		return fmt.Errorf("%w: the rules that caught %s say that it is never released", quarantine.ErrForbidden, id)
+		err := fmt.Errorf("%w: the rules that caught %s say that it is never released", quarantine.ErrForbidden, id)
+		return errors.Join(err, d.note(quarantine.Audit{Action: quarantine.ActionRefused, ID: id, Who: d.app.person(), Reason: f.reason, Error: err.Error()}))
 	}
 	line := quarantine.Audit{Action: quarantine.ActionRelease, ID: id, Who: d.app.person(), Reason: f.reason, To: e.RcptTo}
 	if err := d.note(line); err != nil {

@@ -22,6 +22,7 @@ const (
 	ActionRelease  Action = "release"  // somebody has asked for it; the message is handed to the MTA next
 	ActionReleased Action = "released" // the MTA has taken it
 	ActionFailed   Action = "failed"   // the MTA has not taken it
+	ActionRefused  Action = "refused"  // somebody has asked for a release that is not allowed
 	ActionDelete   Action = "delete"
 	ActionExpire   Action = "expire" // the time it is kept is over
 	ActionShow     Action = "show"   // its content was read

@@ -43,7 +43,7 @@ func (s *Store) Release(ctx context.Context, r Release, hand submit.Submitter) (
 		return Receipt{}, err
 	}
 	if err := r.allowed(e); err != nil {
-		return Receipt{}, err
+		return Receipt{}, errors.Join(err, s.Log(Audit{Action: ActionRefused, ID: e.ID, Who: r.Who, Reason: r.Reason, To: r.To, Error: err.Error()}))
 	}
 	sum, err := sumOf(content)
 	if err != nil {
