@@ -25,6 +25,27 @@ func binHexed(text []byte, limit int64) (forks []container, found bool) {
 	for pos < len(text) && (text[pos] == ' ' || text[pos] == '\t') {
 		pos++
 	}
+	return binHexBody(text, pos, limit)
+}
+
+// unmarkedBinHex decodes the BinHex 4.0 file that text starts with though its mark is missing. A line without blanks and a header
+// with a name and the version 0 tell it from other lines with a colon in front; programs do not look at the checksum.
+func unmarkedBinHex(text []byte, limit int64) (forks []container, found bool) {
+	const digits, header = 200, 100 // more than the header needs
+	line, _ := cutLine(text)
+	head := expandRuns(binHexDigits(text[:min(len(text), digits)]), header)
+	if len(line) < minRun || bytes.IndexByte(line, ' ') >= 0 || len(head) < 2 || head[0] == 0 || head[0] > 63 {
+		return nil, false
+	}
+	nameEnd := 1 + int(head[0])
+	if len(head) < nameEnd+binHexFixed || head[nameEnd] != 0 || bytes.ContainsFunc(head[1:nameEnd], isBinary) {
+		return nil, false
+	}
+	return binHexBody(text, 0, limit)
+}
+
+// binHexBody decodes what begins with the colon at pos.
+func binHexBody(text []byte, pos int, limit int64) (forks []container, found bool) {
 	if pos == len(text) || text[pos] != ':' {
 		return nil, false
 	}
@@ -38,10 +59,13 @@ func binHexed(text []byte, limit int64) (forks []container, found bool) {
 	return binHexForks(expandRuns(binHexDigits(text[start:start+length]), limit), end)
 }
 
+// binHexFixed is how many octets of the header follow the name: version, type, creator, flags and the lengths of the forks (RFC 1741
+// Section 4.2). A CRC is behind them.
+const binHexFixed = 1 + 4 + 4 + 2 + 4 + 4
+
 // binHexForks cuts a decoded file into its forks.
 func binHexForks(file []byte, end int) (forks []container, found bool) {
-	// RFC 1741 Section 4.2: name, version, type, creator, flags, lengths of the forks, CRC.
-	const fixed = 1 + 4 + 4 + 2 + 4 + 4
+	const fixed = binHexFixed
 	if len(file) == 0 || len(file) < 1+int(file[0])+fixed+2 {
 		return nil, false
 	}

@@ -24,6 +24,7 @@ func TestEmbedded(t *testing.T) {
 	const fields = "Content-Type: application/octet-stream; name=\"a.bin\"\r\nContent-Disposition: attachment; filename=\"a.bin\"\r\n"
 	const coded = "Content-Transfer-Encoding: base64\r\n"
 	body := strings.TrimPrefix(uuencode("a.bin", []byte(file)), "begin 644 a.bin\r\n")
+	_, unmarked, _ := strings.Cut(binHex("a.bin", []byte(file), nil), "\n")
 	tests := []struct{ name, raw string }{
 		{"blanks", mail + "\r\n" + fields + coded + "\r\n" + separated(file, " ") + "\r\n"},
 		{"folded", mail + "\r\n" + fields + coded + "\r\n" + strings.Replace(separated(file, " "), " ", "\r\n ", 20) + "\r\n"},
@@ -45,6 +46,8 @@ func TestEmbedded(t *testing.T) {
 		{"junk behind begin", mail + strings.Replace(uuencode("a.bin", []byte(file)), "a.bin\r\n", "a.bin\r\nTo: b@y.test\r\n\r\n", 1)},
 		{"begin and CRCRLF", mail + strings.ReplaceAll(uuencode("a.bin", []byte(file)), "\r\n", "\r\r\n")},
 		{"begin and CR", strings.ReplaceAll(mail+"\r\n"+uuencode("a.bin", []byte(file)), "\r\n", "\r")},
+		{"BinHex without its mark", mail + unmarked},
+		{"BinHex without its mark and with a wrong checksum", mail + unmarked[:strings.LastIndexByte(unmarked, ':')-3] + "rrr:\r\n"},
 		{"indented BinHex", mail + "\t " + strings.Replace(binHex("a.bin", []byte(file), nil), ":", " :", 1)},
 	}
 	for _, test := range tests {
@@ -125,7 +128,7 @@ func TestManyQuotedHeaders(t *testing.T) {
 		"Content-Transfer-Encoding: base64\r\n\r\nQUJDREVGR0g=\r\n",
 		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=41=42\r\n",
 		"Content-Transfer-Encoding: x-uuencode\r\n\r\nHELLO\r\n",
-		"begin 644 a\r\n", "c\r\n", "C:\r\n\r\n",
+		"begin 644 a\r\n", ":\"@%ZBQPZ!%**6N&#58j\"!!!!!!\"%!!!!!$U+@$92)9!P3%&\r\n", "c\r\n", "C:\r\n\r\n",
 	} {
 		few, many := allocated(t, unit, 1<<18), allocated(t, unit, 1<<20)
 		if many > 6*few+1<<20 {
@@ -169,7 +172,7 @@ func FuzzEmbedded(f *testing.F) {
 // BenchmarkQuotedHeaders is a text of 24 MB full of headers.
 func BenchmarkQuotedHeaders(b *testing.B) {
 	for _, unit := range []string{"Content-Type: a/b\r\n\r\nx\r\n", "Content-Transfer-Encoding: base64\r\n\r\nQUJDREVGR0g=\r\n",
-		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=41=42\r\n", "Content-Transfer-Encoding: x-uuencode\r\n\r\nHELLO\r\n", "begin 644 a\r\n", "begin 644 a\r\nx\r\n", "Content-\r\n", "a word in a line of seventy characters or so, as there are in many mails\r\n"} {
+		"Content-Transfer-Encoding: quoted-printable\r\n\r\n=41=42\r\n", "Content-Transfer-Encoding: x-uuencode\r\n\r\nHELLO\r\n", "begin 644 a\r\n", "begin 644 a\r\nx\r\n", ":\"@%ZBQPZ!%**6N&#58j\"!!!!!!\"%!!!!!$U+@$92)9!P3%&\r\n", "Content-\r\n", "a word in a line of seventy characters or so, as there are in many mails\r\n"} {
 		b.Run(strings.TrimSpace(unit[:min(len(unit), 40)]), func(b *testing.B) {
 			var raw bytes.Buffer
 			raw.WriteString("From: a@x.test\r\n\r\n")

@@ -420,6 +420,10 @@ func (r *reader) container(line, text []byte) []container {
 		if c, found = yEncoded(text, r.limits.PartOctets); found {
 			return []container{c}
 		}
+	case ':':
+		if files, found := unmarkedBinHex(text, r.limits.PartOctets); found {
+			return files
+		}
 	case '(', ' ', '\t':
 		if files, found := binHexed(text, r.limits.PartOctets); found {
 			return files
