@@ -274,11 +274,12 @@ func enforce(s *stage) error {
 	if err := s.assay.Configure(s.config(true)); err != nil {
 		return err
 	}
-	before := strings.Count(s.assay.Log(), "\n")
+	const said = "configuration reloaded"
+	before := strings.Count(s.assay.Log(), said)
 	if err := s.assay.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(2 * time.Minute); strings.Count(s.assay.Log(), "\n") == before; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); strings.Count(s.assay.Log(), said) == before; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("assay did not say that it has read its configuration again")
 		}
