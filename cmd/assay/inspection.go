@@ -156,14 +156,19 @@ func checkVirus(ctx context.Context, l *slog.Logger, group *virus.Group, size in
 	if group == nil {
 		return
 	}
-	if err := group.Check(ctx, size); err != nil && !errors.Is(err, context.Canceled) {
-		l.Error("virus scanner is not ready", "reason", err)
+	if err := group.Check(ctx, size); errors.Is(err, context.Canceled) {
+		return
 	}
 	for _, s := range group.Status() {
 		for _, w := range s.Warnings {
 			l.Warn("virus scanner", "scanner", s.Name, "warning", w)
 		}
-		if s.Up {
+		switch {
+		case !s.Up:
+			l.Error("virus scanner is not ready", "scanner", s.Name, "reason", s.Error)
+		case s.Error != "":
+			l.Warn("virus scanner is ready, but does not take every message", "scanner", s.Name, "version", s.Version, "reason", s.Error)
+		default:
 			l.Info("virus scanner is ready", "scanner", s.Name, "version", s.Version)
 		}
 	}
