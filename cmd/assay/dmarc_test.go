@@ -36,6 +36,7 @@ _dmarc.good TXT "v=DMARC1; p=reject; sp=quarantine; rua=mailto:dmarc@good.exampl
 _dmarc.agreed TXT "v=DMARC1; p=none; rua=mailto:agreed@collector.example"
 agreed.example._report._dmarc.collector TXT "v=DMARC1"
 _dmarc.foreign TXT "v=DMARC1; p=none; rua=mailto:victim@elsewhere.example"
+mixed.example._report._dmarc.silent SERVFAIL
 `
 
 // An inbox is an SMTP server that keeps what it is sent.
@@ -204,6 +205,7 @@ type postOffice struct {
 	dir    string // of the store
 	config string
 	inbox  *inbox
+	dns    *dnstest.Server
 	now    time.Time
 }
 
@@ -211,7 +213,7 @@ type postOffice struct {
 func newPostOffice(t *testing.T, more string) *postOffice {
 	t.Helper()
 	dns := dnstest.New(t, reportZone, dnstest.Options{})
-	p := &postOffice{t: t, dir: filepath.Join(t.TempDir(), "dmarc"), config: filepath.Join(t.TempDir(), "assay.yaml"), inbox: newInbox(t), now: time.Now()}
+	p := &postOffice{t: t, dir: filepath.Join(t.TempDir(), "dmarc"), config: filepath.Join(t.TempDir(), "assay.yaml"), inbox: newInbox(t), dns: dns, now: time.Now()}
 	text := fmt.Sprintf("format: 1\nresolver: {servers: [%q]}\nverify: {dmarc: {reports: %s}}\n", dns.Addr(), p.section(more))
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -248,7 +250,8 @@ func (p *postOffice) collect(domains ...string) {
 	for _, domain := range domains {
 		record := map[string]string{"good.example": "v=DMARC1; p=reject; rua=mailto:dmarc@good.example",
 			"agreed.example":  "v=DMARC1; p=none; rua=mailto:agreed@collector.example",
-			"foreign.example": "v=DMARC1; p=none; rua=mailto:victim@elsewhere.example"}[domain]
+			"foreign.example": "v=DMARC1; p=none; rua=mailto:victim@elsewhere.example",
+			"mixed.example":   "v=DMARC1; p=none; rua=mailto:x@silent.example,mailto:dmarc@mixed.example"}[domain]
 		row, ok := report.NewRow(report.Input{ClientIP: netip.MustParseAddr("192.0.2.1"), Evaluation: dmarc.Evaluation{Result: "pass", Domain: domain, PolicyDomain: domain, Record: record,
 			Published: dmarc.PolicyNone, SPFAligned: true}})
 		if !ok {
@@ -371,6 +374,37 @@ func TestDMARCDestinations(t *testing.T) {
 	p.run(1, "unsuppress", "collector.example")
 	p.run(2, "suppress", "collector.example")
 	p.run(2, "send", "--today")
+}
+
+// A domain whose DNS does not answer is asked again by the next run, and keeps nobody waiting.
+func TestDMARCWithoutAnswer(t *testing.T) {
+	p := newPostOffice(t, "")
+	p.collect("agreed.example", "good.example")
+	p.dns.Set(dnstest.Options{Rcode: 2})
+	if out := p.run(0, "send"); !strings.Contains(out, "0 reports sent") || !strings.Contains(out, "agreed.example") || len(p.inbox.all()) > 0 {
+		t.Errorf("%s", out)
+	}
+	p.dns.Set(dnstest.Options{})
+	if out := p.run(0, "send"); !strings.Contains(out, "2 reports sent") || len(p.inbox.all()) != 2 {
+		t.Errorf("%s", out)
+	}
+}
+
+// One address whose DNS never answers keeps the others of the same record waiting for half a day only.
+func TestDMARCWithoutOneAnswer(t *testing.T) {
+	p := newPostOffice(t, "")
+	p.now = report.Day(p.now).Begin.Add(6 * time.Hour)
+	p.collect("mixed.example")
+	if out := p.run(0, "send"); !strings.Contains(out, "0 reports sent") {
+		t.Errorf("%s", out)
+	}
+	p.now = p.now.Add(7 * time.Hour)
+	if out := p.run(0, "send"); !strings.Contains(out, "1 report sent") {
+		t.Errorf("%s", out)
+	}
+	if got := p.inbox.all(); len(got) != 1 || got[0].to != "dmarc@mixed.example" {
+		t.Errorf("%+v", got)
+	}
 }
 
 // Without anything collected, and where reports are off, commands that timers run say so and succeed.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,14 +121,12 @@ func (s *courier) send(ctx context.Context, before time.Time) (err error) {
 			break
 		}
 		failed = 0
-		for _, p := range due {
-			if err := s.deliver(ctx, lock, p, counts); err != nil {
-				if errors.Is(err, store.ErrBusy) || ctx.Err() != nil {
-					return err
-				}
-				fmt.Fprintf(s.app.err, "warning: %s, %s: %v\n", p.Domain, p.Period.Begin.UTC().Format(time.DateOnly), err)
-				failed++
+		for some := range slices.Chunk(due, together) {
+			n, err := s.deliverSome(ctx, lock, some, counts)
+			if err != nil {
+				return err
 			}
+			failed += n
 		}
 		if failed == len(due) {
 			break
@@ -142,14 +141,50 @@ func (s *courier) send(ctx context.Context, before time.Time) (err error) {
 	return nil
 }
 
-// deliver sends one report to each address that it is for.
-func (s *courier) deliver(ctx context.Context, lock *store.Sender, p store.Pending, counts tally) error {
+// The bounds of asking for destinations. Whoever sends mail chooses whose DNS is asked, which may never answer, and that must not
+// keep the reports of others waiting.
+const (
+	together        = 32 // reports at a time
+	destinationTime = 10 * time.Second
+	answerTime      = 12 * time.Hour // after the day; then those that have answered wait no longer for others
+)
+
+// A destination is where a report is to be sent. The error says that an answer of the DNS is missing.
+type destination struct {
+	to  []string
+	err error
+}
+
+// deliverSome sends some reports, whose destinations are looked for at the same time. It returns how many could not be begun.
+func (s *courier) deliverSome(ctx context.Context, lock *store.Sender, due []store.Pending, counts tally) (failed int, err error) {
+	found := make([]destination, len(due))
+	var asking sync.WaitGroup
+	for i, p := range due {
+		if p.ReportID == "" {
+			asking.Go(func() { found[i].to, found[i].err = s.destinations(ctx, p) })
+		}
+	}
+	asking.Wait()
+	for i, p := range due {
+		err := found[i].err // nothing is noted: the next run asks again
+		if err == nil {
+			err = s.deliver(ctx, lock, p, found[i].to, counts)
+		}
+		if errors.Is(err, store.ErrBusy) || ctx.Err() != nil {
+			return failed, errors.Join(err, ctx.Err())
+		}
+		if err != nil {
+			fmt.Fprintf(s.app.err, "warning: %s, %s: %v\n", p.Domain, p.Period.Begin.UTC().Format(time.DateOnly), err)
+			failed++
+		}
+	}
+	return failed, nil
+}
+
+// deliver sends one report to each address that it is for: those that were noted when it was first tried, else to.
+func (s *courier) deliver(ctx context.Context, lock *store.Sender, p store.Pending, to []string, counts tally) error {
 	r := store.Report{Domain: p.Domain, Period: p.Period, ID: p.ReportID}
 	if r.ID == "" {
-		to, err := s.destinations(ctx, p)
-		if err != nil {
-			return err // nothing is noted: the next run asks again
-		}
 		r.ID, r.Addresses = report.NewID(s.config.Verify.DMARC.Reports.Domain(), p.Domain, p.Period, s.node), to
 	}
 	all, err := lock.Seal(ctx, r)
@@ -176,8 +211,9 @@ func (s *courier) destinations(ctx context.Context, p store.Pending) ([]string, 
 	if excluded(s.config.Verify.DMARC.Reports.Exclude, p.Domain, "") {
 		return nil, nil
 	}
-	uris, err := dmarc.Destinations(ctx, dns.NewMemo(s.resolver, dns.Budget{Queries: s.config.Limits.DNSQueries, Time: s.config.Limits.DNSTime}), p.Domain, p.Policy.URIs)
-	if err != nil {
+	budget := dns.Budget{Queries: s.config.Limits.DNSQueries, Time: min(s.config.Limits.DNSTime, destinationTime)}
+	uris, err := dmarc.Destinations(ctx, dns.NewMemo(s.resolver, budget), p.Domain, p.Policy.URIs)
+	if late := s.app.now().Sub(p.Period.End) > answerTime; err != nil && (!late || len(uris) == 0) {
 		return nil, err
 	}
 	return slices.DeleteFunc(report.Addresses(uris), func(address string) bool {
